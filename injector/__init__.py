@@ -1,0 +1,1 @@
+"""injector: boots virtual machines on libvirt/QEMU hosts and proves what each guest received."""
