@@ -1,0 +1,45 @@
+"""What leaves the api for one guest: everything resolved, nothing looked up again further down the road."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from injector.model.flavor import Flavor
+from injector.model.image import Image
+from injector.model.keypair import KeyPair
+from injector.model.network import Network
+from injector.model.payload import Item
+from injector.model.secret import Sealed
+
+
+@dataclass(frozen=True, slots=True)
+class NicOrder:
+    """One card to plug: the network as it is now, and an address if the caller named one."""
+
+    network: Network
+    fixed_ip: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BootRequest:
+    """One guest to boot; ``payload`` was sealed for ``instance_id``."""
+
+    instance_id: str
+    name: str
+    hostname: str
+    project_id: str
+    user_id: str
+    reservation_id: str
+    image: Image
+    flavor: Flavor
+    payload: Sealed
+    kernel: Image | None = None
+    ramdisk: Image | None = None
+    key: KeyPair | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    items: tuple[Item, ...] = ()
+    nics: tuple[NicOrder, ...] = ()
+    config_drive: bool = False
+    availability_zone: str | None = None
+    launch_index: int = 0

@@ -1,0 +1,49 @@
+"""What one compute host is and can carry, as it reports itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from injector.model.plan import Carriage
+
+
+@dataclass(frozen=True, slots=True)
+class InjectionPolicy:
+    """The operator's decisions that bear on the choice of channel, as Nova names them."""
+
+    force_config_drive: bool = True
+    inject_partition: int = -2
+    inject_key: bool = False
+    inject_password: bool = False
+    undeliverable: str = "refuse"
+    drive_format: str = "iso9660"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether KVM was proven: ``virt_type`` is ``kvm`` or ``qemu``, ``reason`` says what was seen."""
+
+    virt_type: str
+    cpu_mode: str
+    reason: str
+    proven: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """Inventory in processors, MiB and GiB; ``carriages`` what each channel here can carry."""
+
+    name: str
+    hypervisor: str
+    hypervisor_version: str
+    arch: str
+    vcpus: int
+    memory_mib: int
+    disk_gib: int
+    virt: Verdict
+    policy: InjectionPolicy
+    carriages: tuple[Carriage, ...]
+    guests: int
+    reported_at: datetime
+    availability_zone: str = "nova"

@@ -1,0 +1,141 @@
+"""The record of one guest: what was asked, where it stands, and the roads it may take from there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from injector.errors import Conflict
+from injector.model.flavor import Flavor
+from injector.model.guest import GuestVerdict
+from injector.model.image import Image
+from injector.model.keypair import KeyPair
+from injector.model.network import Forward, Nic
+from injector.model.payload import Item
+from injector.model.plan import Plan
+from injector.model.receipt import Receipt
+from injector.model.secret import Sealed
+
+
+class State(str, Enum):
+    """Where an instance stands; the ``…ing`` ones are work that a compute has been rung for."""
+
+    BUILDING = "building"
+    ACTIVE = "active"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    STARTING = "starting"
+    REBOOTING = "rebooting"
+    REBOOTING_HARD = "rebooting_hard"
+    ERROR = "error"
+    DELETING = "deleting"
+    DELETED = "deleted"
+
+
+ROADS: Mapping[State, frozenset[State]] = {
+    State.BUILDING: frozenset({State.ACTIVE, State.ERROR, State.DELETING}),
+    State.ACTIVE: frozenset(
+        {State.STOPPING, State.REBOOTING, State.REBOOTING_HARD, State.STOPPED, State.ERROR, State.DELETING}
+    ),
+    State.STOPPING: frozenset({State.STOPPED, State.ACTIVE, State.ERROR, State.DELETING}),
+    State.STOPPED: frozenset(
+        {State.STARTING, State.REBOOTING_HARD, State.ACTIVE, State.ERROR, State.DELETING}
+    ),
+    State.STARTING: frozenset({State.ACTIVE, State.STOPPED, State.ERROR, State.DELETING}),
+    State.REBOOTING: frozenset({State.ACTIVE, State.STOPPED, State.ERROR, State.DELETING}),
+    State.REBOOTING_HARD: frozenset({State.ACTIVE, State.STOPPED, State.ERROR, State.DELETING}),
+    State.ERROR: frozenset({State.REBOOTING_HARD, State.DELETING}),
+    State.DELETING: frozenset({State.DELETED}),
+    State.DELETED: frozenset(),
+}
+
+WORKING = frozenset(
+    {State.BUILDING, State.STOPPING, State.STARTING, State.REBOOTING, State.REBOOTING_HARD, State.DELETING}
+)
+
+
+class Step(str, Enum):
+    """The steps of a build, in order; each is journalled and reported before its first effect."""
+
+    SCHEDULE = "schedule"
+    IMAGE = "image"
+    DISK = "disk"
+    DEFINE = "define"
+    DELIVER = "deliver"
+    START = "start"
+    FORWARD = "forward"
+    RUNNING = "running"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The moment a build entered a step (the clock of whoever reported it)."""
+
+    step: Step
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why an instance is in ERROR, in words its owner can act on; ``code`` as HTTP would put it."""
+
+    code: int
+    message: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One guest. ``revision`` counts the saves; ``attempt`` the hosts tried; ``payload`` stays sealed here."""
+
+    id: str
+    name: str
+    hostname: str
+    project_id: str
+    user_id: str
+    reservation_id: str
+    image: Image
+    flavor: Flavor
+    payload: Sealed
+    created_at: datetime
+    updated_at: datetime
+    kernel: Image | None = None
+    ramdisk: Image | None = None
+    key: KeyPair | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    asked_metadata: Mapping[str, str] = field(default_factory=dict)
+    items: tuple[Item, ...] = ()
+    nics: tuple[Nic, ...] = ()
+    forwards: tuple[Forward, ...] = ()
+    config_drive: bool = False
+    availability_zone: str = "nova"
+    launch_index: int = 0
+    state: State = State.BUILDING
+    host: str | None = None
+    attempt: int = 1
+    tried: tuple[str, ...] = ()
+    plan: Plan | None = None
+    receipt: Receipt | None = None
+    guest: GuestVerdict = GuestVerdict()
+    fault: Fault | None = None
+    marks: tuple[Mark, ...] = ()
+    launched_at: datetime | None = None
+    terminated_at: datetime | None = None
+    request_id: str = ""
+    revision: int = 0
+
+    def advance(self, state: State, **changes: Any) -> Instance:
+        """The instance in its next state; Conflict when no road leads there."""
+        if state not in ROADS[self.state]:
+            raise Conflict(
+                f"an instance that is {self.state.value} cannot become {state.value}", field="state"
+            )
+        return replace(self, state=state, **changes)
+
+    @property
+    def step(self) -> Step | None:
+        """The step a build has reached."""
+        return self.marks[-1].step if self.marks else None

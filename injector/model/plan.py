@@ -1,0 +1,49 @@
+"""The answer to "how does this guest receive its identity?", with the reason, for everybody to read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from injector.model.payload import Item, ItemKind
+
+
+class ChannelKind(str, Enum):
+    """The two channels, and none."""
+
+    CONFIG_DRIVE = "config_drive"
+    PARTITION = "partition"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Carriage:
+    """What one channel of one host can carry; ``any_mode``: whether files may have a mode or owner of their own."""
+
+    channel: ChannelKind
+    kinds: frozenset[ItemKind]
+    any_mode: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An item that will not be delivered, and why; only best-effort items, or any under ``undeliverable = warn``."""
+
+    item: Item
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``items`` will be delivered through ``channel``; ``left_out`` will not.
+
+    ``drive_bus`` is the bus of the config drive; ``medium_changes_live`` whether a running guest can be given
+    another medium there.
+    """
+
+    channel: ChannelKind
+    reason: str
+    items: tuple[Item, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    drive_bus: str | None = None
+    medium_changes_live: bool | None = None

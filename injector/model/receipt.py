@@ -1,0 +1,48 @@
+"""The proof of a delivery: what was asked, where it was put, and what was seen when it was read back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from injector.model.payload import ItemKind
+from injector.model.plan import ChannelKind
+
+
+class Outcome(str, Enum):
+    """What became of an item; only a witness inside the guest gives ``witnessed``."""
+
+    WRITTEN = "written"
+    READ_BACK = "read back"
+    WITNESSED = "witnessed"
+    REFUSED = "refused"
+    LEFT_OUT = "left out"
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptItem:
+    """``digest`` is ``sha256:…``, or ``hmac-sha256:…`` under the installation's key where the content is secret.
+
+    ``where`` is the place on the channel (a path on the drive, or in the guest's file system).
+    """
+
+    kind: ItemKind
+    name: str
+    size: int
+    outcome: Outcome
+    digest: str | None = None
+    where: str | None = None
+    mode: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """``drive_digest`` (sha256, hex) and ``drive_size`` (bytes) are of the whole config drive, where there is one."""
+
+    channel: ChannelKind
+    reason: str
+    items: tuple[ReceiptItem, ...] = ()
+    drive_digest: str | None = None
+    drive_size: int | None = None
+    drive_format: str | None = None

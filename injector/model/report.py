@@ -1,0 +1,55 @@
+"""What a compute tells the dispatcher; each is answered "go on" or "let go"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from injector.model.guest import GuestVerdict
+from injector.model.instance import Fault, State, Step
+from injector.model.plan import Plan
+from injector.model.receipt import Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Entering:
+    """The build is about to do ``step``: a question as much as a report, asked last before the guest starts."""
+
+    step: Step
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """The guest runs and holds what the receipt says."""
+
+    plan: Plan
+    receipt: Receipt
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The work failed and was undone; ``elsewhere`` when another host may succeed."""
+
+    fault: Fault
+    elsewhere: bool = False
+    state: State = State.ERROR
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A power action ended (or libvirt showed that the guest is) in ``state``; DELETED means nothing is left."""
+
+    state: State
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Witnessed:
+    """The guest spoke."""
+
+    verdict: GuestVerdict
+
+
+Report = Entering | Launched | Failed | Settled | Witnessed
