@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 
 
-class GuestState(str, Enum):
-    """``unknown``: no witness has spoken; ``booting``: one has, and it is not done; the rest is cloud-init's verdict."""
+class GuestState(StrEnum):
+    """``unknown``: no witness has spoken; ``booting``: one has, not done yet; the rest is cloud-init's verdict."""
 
     UNKNOWN = "unknown"
     BOOTING = "booting"

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 
 
-class ImageStatus(str, Enum):
+class ImageStatus(StrEnum):
     """As in Glance: a record without bytes is ``queued``."""
 
     QUEUED = "queued"
     ACTIVE = "active"
 
 
-class DiskFormat(str, Enum):
+class DiskFormat(StrEnum):
     """The formats accepted; ``aki`` and ``ari`` are a bare kernel and ramdisk, as Glance names them."""
 
     RAW = "raw"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from injector.errors import Conflict
@@ -20,7 +20,7 @@ from injector.model.receipt import Receipt
 from injector.model.secret import Sealed
 
 
-class State(str, Enum):
+class State(StrEnum):
     """Where an instance stands; the ``…ing`` ones are work that a compute has been rung for."""
 
     BUILDING = "building"
@@ -41,9 +41,7 @@ ROADS: Mapping[State, frozenset[State]] = {
         {State.STOPPING, State.REBOOTING, State.REBOOTING_HARD, State.STOPPED, State.ERROR, State.DELETING}
     ),
     State.STOPPING: frozenset({State.STOPPED, State.ACTIVE, State.ERROR, State.DELETING}),
-    State.STOPPED: frozenset(
-        {State.STARTING, State.REBOOTING_HARD, State.ACTIVE, State.ERROR, State.DELETING}
-    ),
+    State.STOPPED: frozenset({State.STARTING, State.REBOOTING_HARD, State.ACTIVE, State.ERROR, State.DELETING}),
     State.STARTING: frozenset({State.ACTIVE, State.STOPPED, State.ERROR, State.DELETING}),
     State.REBOOTING: frozenset({State.ACTIVE, State.STOPPED, State.ERROR, State.DELETING}),
     State.REBOOTING_HARD: frozenset({State.ACTIVE, State.STOPPED, State.ERROR, State.DELETING}),
@@ -57,7 +55,7 @@ WORKING = frozenset(
 )
 
 
-class Step(str, Enum):
+class Step(StrEnum):
     """The steps of a build, in order; each is journalled and reported before its first effect."""
 
     SCHEDULE = "schedule"
@@ -119,7 +117,7 @@ class Instance:
     tried: tuple[str, ...] = ()
     plan: Plan | None = None
     receipt: Receipt | None = None
-    guest: GuestVerdict = GuestVerdict()
+    guest: GuestVerdict = field(default_factory=GuestVerdict)
     fault: Fault | None = None
     marks: tuple[Mark, ...] = ()
     launched_at: datetime | None = None
@@ -130,9 +128,7 @@ class Instance:
     def advance(self, state: State, **changes: Any) -> Instance:
         """The instance in its next state; Conflict when no road leads there."""
         if state not in ROADS[self.state]:
-            raise Conflict(
-                f"an instance that is {self.state.value} cannot become {state.value}", field="state"
-            )
+            raise Conflict(f"an instance that is {self.state.value} cannot become {state.value}", field="state")
         return replace(self, state=state, **changes)
 
     @property

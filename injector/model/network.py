@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 
-class NetworkKind(str, Enum):
+class NetworkKind(StrEnum):
     """How the guest's card is plugged: QEMU user mode, a Linux bridge, or a network that libvirt manages."""
 
     USER = "user"

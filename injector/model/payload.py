@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from injector.model.secret import Secret
 
 
-class ItemKind(str, Enum):
+class ItemKind(StrEnum):
     """The things that can be injected."""
 
     KEY = "key"

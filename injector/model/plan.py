@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from injector.model.payload import Item, ItemKind
 
 
-class ChannelKind(str, Enum):
+class ChannelKind(StrEnum):
     """The two channels, and none."""
 
     CONFIG_DRIVE = "config_drive"

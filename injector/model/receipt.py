@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from injector.model.payload import ItemKind
 from injector.model.plan import ChannelKind
 
 
-class Outcome(str, Enum):
+class Outcome(StrEnum):
     """What became of an item; only a witness inside the guest gives ``witnessed``."""
 
     WRITTEN = "written"

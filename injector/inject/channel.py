@@ -1,0 +1,52 @@
+"""The promise every injection channel keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from injector.model.instance import Instance
+from injector.model.payload import Payload
+from injector.model.plan import Carriage, Plan
+from injector.model.receipt import Receipt
+from injector.model.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """A disk that the channel wants in the domain: a read-only raw file. ``device`` is ``cdrom`` or ``disk``."""
+
+    path: Path
+    device: str
+    bus: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Everything one delivery needs: the record, the payload in clear, the plan and the place on this host."""
+
+    instance: Instance
+    payload: Payload
+    plan: Plan
+    workspace: Workspace
+
+
+class Channel(Protocol):
+    """One way into a guest. What it cannot carry is found out by ``plan.choose`` before anything is touched."""
+
+    @property
+    def carriage(self) -> Carriage:
+        """What this channel can carry, for the choice."""
+        ...
+
+    def fittings(self, plan: Plan, workspace: Workspace) -> tuple[Fitting, ...]:
+        """The disks the domain must have for this delivery."""
+        ...
+
+    def deliver(self, delivery: Delivery) -> Receipt:
+        """Write, read back by another path than the writer's, compare item by item.
+
+        Raises ChannelBroken when what was read is not what was asked, NoSpace when the disk is full.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Addresses: which a guest gets from a pool, decided on values; the store keeps the claims."""

@@ -1,0 +1,46 @@
+"""A compute as others call it: its operations (Protocol), and the client that carries them over the bus."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from injector import wire
+from injector.model.host import HostFacts
+from injector.rpc.bus import Bus
+
+TOPIC = "injector-compute"
+VERSION = "1.0"
+
+
+class Compute(Protocol):
+    """One host. ``ring`` is a doorbell: it says which record to look at, never what it holds."""
+
+    def ring(self, instance_id: str) -> None:
+        """Look at this record and do what it says; repeated rings have no second effect."""
+        ...
+
+    def console(self, instance_id: str, length: int) -> str:
+        """The last ``length`` bytes of the guest's console, made harmless to print; NotFound when there is none."""
+        ...
+
+    def facts(self) -> HostFacts:
+        """What the host is and can carry, looked at now."""
+        ...
+
+
+class ComputeClient:
+    """Computes, over the bus: each call names its host."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    def ring(self, host: str, instance_id: str) -> None:
+        self._bus.cast(TOPIC, "ring", server=host, version=VERSION, instance_id=instance_id)
+
+    def console(self, host: str, instance_id: str, length: int) -> str:
+        reply = self._bus.call(TOPIC, "console", server=host, version=VERSION, instance_id=instance_id, length=length)
+        return str(reply)
+
+    def facts(self, host: str) -> HostFacts:
+        facts: HostFacts = wire.unpack(self._bus.call(TOPIC, "facts", server=host, version=VERSION), HostFacts)
+        return facts

@@ -1,0 +1,102 @@
+"""The dispatcher as others call it: its operations (Protocol), and the client that carries them over the bus."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from injector import wire
+from injector.model.boot import BootRequest
+from injector.model.context import Context
+from injector.model.host import HostFacts
+from injector.model.instance import Instance, State
+from injector.model.network import Forward
+from injector.model.report import Report
+from injector.rpc.bus import Bus
+
+TOPIC = "injector-dispatcher"
+VERSION = "1.0"
+
+
+class Dispatcher(Protocol):
+    """Only the dispatcher writes instances, claims and addresses. Answers mean: it is durable."""
+
+    def build(self, context: Context, requests: tuple[BootRequest, ...], minimum: int) -> tuple[Instance, ...]:
+        """Record the guests and have them built: all, or at least ``minimum``; else nothing is kept.
+
+        Undeliverable when no known host can carry the request; NoHost when none is known; Conflict on addresses.
+        """
+        ...
+
+    def act(self, context: Context, instance_id: str, state: State) -> Instance:
+        """Begin STOPPING, STARTING, REBOOTING, REBOOTING_HARD or DELETING; Conflict when no road leads there."""
+        ...
+
+    def set_metadata(self, context: Context, instance_id: str, metadata: Mapping[str, str]) -> Instance:
+        """Replace the metadata of the record; what was delivered stays as it is."""
+        ...
+
+    def assignment(self, host: str, instance_id: str) -> Instance | None:
+        """The record, if this host is to care for it; None when it is not (any more)."""
+        ...
+
+    def assignments(self, host: str) -> tuple[Instance, ...]:
+        """Every record this host is to care for, ERROR ones included, deleted ones not."""
+        ...
+
+    def report(self, host: str, instance_id: str, attempt: int, report: Report) -> bool:
+        """Take a report; False means "let go": the record is elsewhere by now."""
+        ...
+
+    def reforward(self, host: str, instance_id: str, attempt: int, taken: Forward) -> Forward:
+        """Another host port for a forward whose port is in use by a stranger."""
+        ...
+
+    def host_report(self, facts: HostFacts) -> None:
+        """Take a host's inventory; also its sign of life."""
+        ...
+
+
+class DispatcherClient:
+    """Dispatcher, over the bus."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    def _call(self, method: str, **arguments: Any) -> Any:
+        return self._bus.call(TOPIC, method, version=VERSION, **arguments)
+
+    def build(self, context: Context, requests: tuple[BootRequest, ...], minimum: int) -> tuple[Instance, ...]:
+        packed = [wire.pack(request) for request in requests]
+        reply = self._call("build", context=context, requests=packed, minimum=minimum)
+        return tuple(wire.unpack(item, Instance) for item in reply)
+
+    def act(self, context: Context, instance_id: str, state: State) -> Instance:
+        reply = self._call("act", context=context, instance_id=instance_id, state=state.value)
+        instance: Instance = wire.unpack(reply, Instance)
+        return instance
+
+    def set_metadata(self, context: Context, instance_id: str, metadata: Mapping[str, str]) -> Instance:
+        reply = self._call("set_metadata", context=context, instance_id=instance_id, metadata=dict(metadata))
+        instance: Instance = wire.unpack(reply, Instance)
+        return instance
+
+    def assignment(self, host: str, instance_id: str) -> Instance | None:
+        reply = self._call("assignment", host=host, instance_id=instance_id)
+        return None if reply is None else wire.unpack(reply, Instance)
+
+    def assignments(self, host: str) -> tuple[Instance, ...]:
+        return tuple(wire.unpack(item, Instance) for item in self._call("assignments", host=host))
+
+    def report(self, host: str, instance_id: str, attempt: int, report: Report) -> bool:
+        packed = wire.pack(report)
+        return bool(self._call("report", host=host, instance_id=instance_id, attempt=attempt, report=packed))
+
+    def reforward(self, host: str, instance_id: str, attempt: int, taken: Forward) -> Forward:
+        packed = wire.pack(taken)
+        reply = self._call("reforward", host=host, instance_id=instance_id, attempt=attempt, taken=packed)
+        forward: Forward = wire.unpack(reply, Forward)
+        return forward
+
+    def host_report(self, facts: HostFacts) -> None:
+        self._call("host_report", facts=wire.pack(facts))

@@ -1,0 +1,143 @@
+"""What the operator decided, as frozen values; read once from oslo.config in ``conf`` and handed down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from injector.model.host import InjectionPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """Where the API listens; ``port`` 0 is any free one, None none. The Unix socket is None when it is not wanted."""
+
+    socket: Path | None
+    socket_group: str | None
+    host: str = "127.0.0.1"
+    port: int | None = 8774
+    threads: int = 10
+    max_request_body_size: int = 1024 * 1024
+    enable_instance_password: bool = True
+    password_length: int = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """Limits on what a request may inject; -1 is unlimited. File content is counted as base64 text, as Nova does."""
+
+    injected_files: int = 5
+    injected_file_content_bytes: int = 10240
+    injected_file_path_length: int = 255
+    metadata_items: int = 128
+    key_pairs: int = 100
+    user_data: int = 65535
+    instances_per_request: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class DriveSettings:
+    """How a config drive is made; ``skip_versions`` are EC2 ones, as in Nova's ``config_drive_skip_versions``."""
+
+    dhcp_domain: str = "novalocal"
+    skip_versions: tuple[str, ...] = (
+        "1.0",
+        "2007-01-19",
+        "2007-03-01",
+        "2007-08-29",
+        "2007-10-10",
+        "2007-12-15",
+        "2008-02-01",
+        "2008-09-01",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LibvirtSettings:
+    """``virt_type`` auto | kvm | qemu; ``cpu_mode`` None leaves it to the type; times in seconds."""
+
+    connection_uri: str = "qemu:///system"
+    virt_type: str = "auto"
+    cpu_mode: str | None = None
+    cpu_model: str | None = None
+    kvm_probe_timeout: float = 2.0
+    connect_timeout: float = 10.0
+    start_timeout: float = 30.0
+    shutdown_timeout: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSettings:
+    """Limits on qemu-img and on what is kept: seconds, and bytes of address space and image."""
+
+    cpu_time_limit: int = 30
+    address_space_limit: int = 2 * 1024**3
+    wall_time_limit: float = 300.0
+    max_size: int = 100 * 1024**3
+    cache_unused_after: float = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeSettings:
+    """How many builds at once, and how often (seconds) the host is looked over."""
+
+    max_concurrent_builds: int = 10
+    reconcile_interval: float = 30.0
+    witness_interval: float = 2.0
+    witness_timeout: float = 900.0
+    reserved_memory_mib: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class DispatcherSettings:
+    """How a build is pushed on: rung again after ``ring_interval`` seconds of silence, on ``max_attempts`` hosts."""
+
+    max_attempts: int = 3
+    ring_interval: float = 15.0
+    cpu_allocation_ratio: float = 16.0
+    ram_allocation_ratio: float = 1.0
+    forward_first_port: int = 20000
+    forward_last_port: int = 24999
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything, once. ``state_dir`` holds what must survive; see the properties for where."""
+
+    host: str
+    state_dir: Path
+    transport_url: str
+    database_connection: str
+    rpc_response_timeout: float
+    api: ApiSettings
+    shutdown_timeout: float = 60.0
+    availability_zone: str = "nova"
+    quotas: Quotas = field(default_factory=Quotas)
+    policy: InjectionPolicy = field(default_factory=InjectionPolicy)
+    drive: DriveSettings = field(default_factory=DriveSettings)
+    libvirt: LibvirtSettings = field(default_factory=LibvirtSettings)
+    images: ImageSettings = field(default_factory=ImageSettings)
+    compute: ComputeSettings = field(default_factory=ComputeSettings)
+    dispatcher: DispatcherSettings = field(default_factory=DispatcherSettings)
+
+    @property
+    def instances_dir(self) -> Path:
+        return self.state_dir / "instances"
+
+    @property
+    def images_dir(self) -> Path:
+        """The api's image store."""
+        return self.state_dir / "images"
+
+    @property
+    def base_dir(self) -> Path:
+        """The compute's cache of base images, named by digest."""
+        return self.state_dir / "base"
+
+    @property
+    def admin_token(self) -> Path:
+        return self.state_dir / "admin-token"
+
+    @property
+    def secrets_key(self) -> Path:
+        return self.state_dir / "secrets.key"

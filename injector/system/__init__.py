@@ -1,0 +1,1 @@
+"""This host: programs, files, locks and the key that seals secrets."""

@@ -1,0 +1,1 @@
+"""Station 4: turns an order into a running guest on one kind of hypervisor."""

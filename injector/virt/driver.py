@@ -1,0 +1,98 @@
+"""The promise every hypervisor driver keeps; the contract suite runs over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from injector.model.guest import GuestVerdict
+from injector.model.host import HostFacts
+from injector.model.instance import Instance, State, Step
+from injector.model.network import Forward
+from injector.model.payload import Payload
+from injector.model.plan import Plan
+from injector.model.receipt import Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One guest to make: the record, and its payload in clear."""
+
+    instance: Instance
+    payload: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Spawned:
+    """What was decided, and what was delivered and read back."""
+
+    plan: Plan
+    receipt: Receipt
+
+
+Enter = Callable[[Step], None]
+"""Called before the first effect of each step; raises StaleError when the build must be let go."""
+
+
+class Driver(Protocol):
+    """All calls may come from several threads at once, but never two for one instance.
+
+    Every method raises errors of ``injector.errors`` only: HostError when this host cannot, GuestError when the image
+    is at fault, Undeliverable when an item cannot be brought in, StaleError passed through from ``enter``.
+    """
+
+    def facts(self) -> HostFacts:
+        """What this host is and can carry, looked at now."""
+        ...
+
+    def spawn(self, order: Order, enter: Enter) -> Spawned:
+        """Make, define, deliver and start; on any failure all of it is undone before the error leaves."""
+        ...
+
+    def resume(self, instance: Instance) -> Spawned | None:
+        """What an interrupted spawn had completed, if its guest runs and its receipt was kept; else None."""
+        ...
+
+    def destroy(self, instance_id: str) -> None:
+        """Leave nothing: domain, files, forwards. Destroying what is not there is no error."""
+        ...
+
+    def start(self, instance: Instance) -> None:
+        """Start a stopped guest; its forwards work again when this returns. Starting a running guest is no error."""
+        ...
+
+    def stop(self, instance: Instance) -> None:
+        """Ask the guest to power off; when it has not within ``shutdown_timeout``, pull the plug."""
+        ...
+
+    def reboot(self, instance: Instance, *, hard: bool) -> None:
+        """Soft: the guest restarts itself (hard when it does not within ``shutdown_timeout``). Hard: power cycle.
+
+        The config drive is not made again by either.
+        """
+        ...
+
+    def state(self, instance_id: str) -> State | None:
+        """ACTIVE or STOPPED as the hypervisor sees it; None when it knows no such guest."""
+        ...
+
+    def mend_forwards(self, instance: Instance) -> None:
+        """Make those forwards of a running guest that are missing; for a daemon that was restarted."""
+        ...
+
+    def console(self, instance_id: str, length: int) -> bytes:
+        """The last ``length`` bytes of the console's log, as the guest wrote them (hostile); empty when there is none."""
+        ...
+
+    def witness(self, instance: Instance) -> GuestVerdict | None:
+        """What the guest says of its boot, by agent or console marker; None when it does not speak."""
+        ...
+
+    def local(self) -> frozenset[str]:
+        """Ids of every instance of ours with a domain or a directory on this host."""
+        ...
+
+
+Reforward = Callable[[Forward], Forward]
+"""Asks for another host port for a forward whose port turned out to be taken; the new one is on the record."""
