@@ -82,7 +82,7 @@ class Driver(Protocol):
         ...
 
     def console(self, instance_id: str, length: int) -> bytes:
-        """The last ``length`` bytes of the console's log, as the guest wrote them (hostile); empty when there is none."""
+        """The last ``length`` bytes of the console's log, as the guest wrote them (hostile); empty if none."""
         ...
 
     def witness(self, instance: Instance) -> GuestVerdict | None:
