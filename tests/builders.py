@@ -20,10 +20,11 @@ from injector.model.payload import InjectedFile, Item, ItemKind, Payload
 from injector.model.plan import Carriage, ChannelKind, Plan
 from injector.model.receipt import Receipt
 from injector.model.secret import Sealed, Secret
+from injector.system.vault import Vault
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 INSTANCE_ID = "5ca1ab1e-0000-4000-8000-000000000001"
-PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFFN22kHFBN6xIZ1nEzUVx0DTEVrFEPCkKDs/FWfU0WI ada@example"
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICsNenn6AbD79LkttOwDsp/BOMw452gOC7j+O8ywx9nb ada@example"
 SEED = bytes(range(256)) * 2
 
 
@@ -47,7 +48,8 @@ def an_image(**changes: Any) -> Image:
 
 
 def a_flavor(**changes: Any) -> Flavor:
-    return Flavor(**({"id": "1", "name": "m1.small", "vcpus": 1, "ram": 512, "disk": 3} | changes))
+    values: dict[str, Any] = {"id": "1", "name": "m1.small", "vcpus": 1, "ram": 512, "disk": 3}
+    return Flavor(**(values | changes))
 
 
 def a_key(**changes: Any) -> KeyPair:
@@ -74,7 +76,8 @@ def a_subnet(**changes: Any) -> Subnet:
 
 
 def a_dhcp_subnet(**changes: Any) -> Subnet:
-    return Subnet(**({"cidr": "192.0.2.0/24", "dhcp": True} | changes))
+    values: dict[str, Any] = {"cidr": "192.0.2.0/24", "dhcp": True}
+    return Subnet(**(values | changes))
 
 
 def a_network(**changes: Any) -> Network:
@@ -97,7 +100,8 @@ def a_nic(**changes: Any) -> Nic:
 
 
 def an_item(kind: ItemKind = ItemKind.FILE, name: str = "/etc/motd", **changes: Any) -> Item:
-    return Item(**({"kind": kind, "name": name, "size": 5} | changes))
+    values: dict[str, Any] = {"kind": kind, "name": name, "size": 5}
+    return Item(**(values | changes))
 
 
 def a_file(path: str = "/etc/motd", content: bytes = b"hello", **changes: Any) -> InjectedFile:
@@ -110,8 +114,13 @@ def a_payload(**changes: Any) -> Payload:
 
 
 def a_sealed() -> Sealed:
-    """Well-formed, but no vault opens it; a test that unseals makes its own with a Vault."""
+    """Well-formed, but no vault opens it; a test that unseals seals with ``a_vault()``."""
     return Sealed("0123456789abcdef", b"n" * 12, b"ciphertext")
+
+
+def a_vault() -> Vault:
+    """Always the same key: what one seals another opens."""
+    return Vault(b"k" * 32)
 
 
 def a_boot_request(**changes: Any) -> BootRequest:
