@@ -132,6 +132,12 @@ class Instance:
         return replace(self, state=state, **changes)
 
     @property
+    def holds_claims(self) -> bool:
+        """Whether its addresses and forwards are its own: until it is gone, or its only build has failed."""
+        gone = self.state is State.DELETED or (self.state is State.ERROR and self.launched_at is None)
+        return not gone
+
+    @property
     def step(self) -> Step | None:
         """The step a build has reached."""
         return self.marks[-1].step if self.marks else None

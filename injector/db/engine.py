@@ -1,0 +1,80 @@
+"""Opens a database the way each kind wants it, and brings its tables to the newest migration."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from injector.errors import HostError
+
+_MIGRATIONS = Path(__file__).with_name("migrations")
+_NEWEST = "0001"
+_BUSY_SECONDS = 30
+
+
+def open_engine(connection: str) -> Engine:
+    """An engine for an SQLAlchemy URL; an SQLite file is made 0600."""
+    url = make_url(connection)
+    if url.get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True)
+    if url.database:
+        os.close(os.open(url.database, os.O_RDWR | os.O_CREAT, 0o600))
+    engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS}, pool_size=8, max_overflow=32)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver's own BEGIN comes too late and too weak; ours is in _begin_sqlite.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("injector_writes", False)
+    # A transaction that reads first and writes later would fail at once, not wait, if another wrote in between.
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def migrate(engine: Engine) -> None:
+    """Tables as the newest migration has them; HostError when the database cannot be reached or is newer than we."""
+    try:
+        with engine.begin() as connection:
+            if _version(connection) == _NEWEST:
+                return
+        _run_alembic(engine)
+    except SQLAlchemyError as error:
+        raise HostError("the database cannot be opened", field="[database] connection", detail=str(error)) from error
+
+
+def _version(connection: Connection) -> str | None:
+    # Alembic costs 10 MB and 150 ms of start-up: it is loaded only when there is something to migrate.
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    version: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return version
+
+
+def _run_alembic(engine: Engine) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    try:
+        with engine.connect().execution_options(injector_writes=True) as connection, connection.begin():
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except CommandError as error:
+        message = "the database was written by a newer version of injector"
+        raise HostError(message, field="[database] connection", detail=str(error)) from error
