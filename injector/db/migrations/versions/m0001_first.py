@@ -54,23 +54,21 @@ def upgrade() -> None:
     op.create_index("instances_by_project", "instances", ["project_id", "created_at", "id"])
     op.create_index("instances_by_host", "instances", ["host", "state"])
     op.create_index("instances_by_state", "instances", ["state", "updated_at"])
-    claimant = ("instance_id", sa.String(64), sa.ForeignKey("instances.id"))
-    network = ("network_id", sa.String(64), sa.ForeignKey("networks.id"))
     op.create_table(
         "ports",
         sa.Column("mac", sa.String(17), primary_key=True),
-        sa.Column(*network, nullable=False, index=True),
-        sa.Column(*claimant, nullable=False, index=True),
+        sa.Column("network_id", sa.String(64), sa.ForeignKey("networks.id"), nullable=False, index=True),
+        sa.Column("instance_id", sa.String(64), sa.ForeignKey("instances.id"), nullable=False, index=True),
     )
     op.create_table(
         "addresses",
-        sa.Column(*network, primary_key=True),
+        sa.Column("network_id", sa.String(64), sa.ForeignKey("networks.id"), primary_key=True),
         sa.Column("ip", sa.String(45), primary_key=True),
-        sa.Column(*claimant, nullable=False, index=True),
+        sa.Column("instance_id", sa.String(64), sa.ForeignKey("instances.id"), nullable=False, index=True),
     )
     op.create_table(
         "forwards",
         sa.Column("host", sa.String(255), primary_key=True),
         sa.Column("port", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column(*claimant, nullable=False, index=True),
+        sa.Column("instance_id", sa.String(64), sa.ForeignKey("instances.id"), nullable=False, index=True),
     )
