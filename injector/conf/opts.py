@@ -1,0 +1,270 @@
+"""Every option, with the names Nova gives them where Nova has them; registered on an object that is passed in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from oslo_config import cfg
+from oslo_config.types import Port
+
+from injector.settings import (
+    ApiSettings,
+    ComputeSettings,
+    DispatcherSettings,
+    DriveSettings,
+    ImageSettings,
+    LibvirtSettings,
+    Quotas,
+)
+
+_API = ApiSettings(socket=None, socket_group=None)
+_QUOTA = Quotas()
+_DRIVE = DriveSettings()
+_LIBVIRT = LibvirtSettings()
+_IMAGES = ImageSettings()
+_COMPUTE = ComputeSettings()
+_DISPATCHER = DispatcherSettings()
+
+DEFAULT: Sequence[cfg.Opt] = (
+    cfg.HostAddressOpt(
+        "host",
+        sample_default="the host's name",
+        help="The name of this host: instances are tied to it, so it must not change while there are any.",
+    ),
+    cfg.StrOpt("state_path", default="/var/lib/injector", help="Where everything lives that must survive a restart."),
+    cfg.FloatOpt(
+        "shutdown_timeout",
+        default=60.0,
+        min=0,
+        help="Seconds that builds in flight get to finish at SIGTERM; what is not done by then is undone.",
+    ),
+    cfg.StrOpt("availability_zone", default="nova", help="The availability zone this host is in."),
+    cfg.BoolOpt(
+        "force_config_drive",
+        default=True,
+        help="Give every new guest a config drive, asked for or not. Partition injection (inject_partition) is only "
+        "chosen when this is False. Binds first builds only.",
+    ),
+    cfg.StrOpt(
+        "config_drive_format",
+        default="iso9660",
+        choices=[("iso9660", "ISO 9660 with Joliet and Rock Ridge")],
+        help="The format of config drives.",
+    ),
+)
+
+API: Sequence[cfg.Opt] = (
+    cfg.StrOpt(
+        "socket",
+        default="/run/injector/api.sock",
+        help="The Unix socket of the API (0660): whoever can open it is the administrator. Empty: none.",
+    ),
+    cfg.StrOpt("socket_group", default="injector", help="The group that may open the socket, if it exists."),
+    cfg.HostAddressOpt(
+        "host",
+        default=_API.host,
+        help="The address the API listens on. Every request over TCP needs the token in <state_path>/admin-token: "
+        "guests on a user network reach the host's loopback.",
+    ),
+    cfg.IntOpt("port", default=_API.port, min=-1, max=65535, help="The TCP port of the API; 0: any free; -1: none."),
+    cfg.IntOpt("threads", default=_API.threads, min=1, help="Requests served at once on each listener."),
+    cfg.IntOpt(
+        "max_request_body_size",
+        default=_API.max_request_body_size,
+        min=1024,
+        help="Bytes a request's body may have (413 above); uploads of images are not limited by this.",
+    ),
+    cfg.BoolOpt(
+        "enable_instance_password",
+        default=_API.enable_instance_password,
+        help="Return the administrator password in the answer to a create request.",
+    ),
+    cfg.IntOpt("password_length", default=_API.password_length, min=8, help="Length of generated passwords."),
+    cfg.StrOpt("dhcp_domain", default=_DRIVE.dhcp_domain, help="Appended to the hostname in metadata; empty: nothing."),
+    cfg.ListOpt(
+        "config_drive_skip_versions",
+        default=list(_DRIVE.skip_versions),
+        help="EC2 metadata versions that are left out of config drives.",
+    ),
+)
+
+QUOTA: Sequence[cfg.Opt] = (
+    cfg.IntOpt("injected_files", default=_QUOTA.injected_files, min=-1, help="Files per request; -1: no limit."),
+    cfg.IntOpt(
+        "injected_file_content_bytes",
+        default=_QUOTA.injected_file_content_bytes,
+        min=-1,
+        help="Length of a file's content as base64 text (as Nova counts it); -1: no limit.",
+    ),
+    cfg.IntOpt(
+        "injected_file_path_length",
+        default=_QUOTA.injected_file_path_length,
+        min=-1,
+        help="Characters of a file's path; -1: no limit.",
+    ),
+    cfg.IntOpt("metadata_items", default=_QUOTA.metadata_items, min=-1, help="Metadata items; -1: no limit."),
+    cfg.IntOpt("key_pairs", default=_QUOTA.key_pairs, min=-1, help="Key pairs per user; -1: no limit."),
+    cfg.IntOpt(
+        "user_data", default=_QUOTA.user_data, min=0, help="Length of user-data as base64 text, as Nova counts it."
+    ),
+    cfg.IntOpt(
+        "instances_per_request",
+        default=_QUOTA.instances_per_request,
+        min=1,
+        help="Instances that one request may boot (max_count).",
+    ),
+)
+
+DATABASE: Sequence[cfg.Opt] = (
+    cfg.StrOpt(
+        "connection",
+        secret=True,
+        sample_default="sqlite:///<state_path>/injector.sqlite",
+        help="The SQLAlchemy URL of the database.",
+    ),
+)
+
+LIBVIRT: Sequence[cfg.Opt] = (
+    cfg.StrOpt("connection_uri", default=_LIBVIRT.connection_uri, help="The libvirt connection."),
+    cfg.StrOpt(
+        "virt_type",
+        default=_LIBVIRT.virt_type,
+        choices=[
+            ("auto", "prove KVM by booting with it at start; fall back to qemu with a warning"),
+            ("kvm", "KVM, unproven"),
+            ("qemu", "emulation (TCG)"),
+        ],
+        help="How guests run.",
+    ),
+    cfg.StrOpt(
+        "cpu_mode",
+        choices=["host-model", "host-passthrough", "maximum", "custom", "none"],
+        help="The guests' processor; unset: host-model with KVM, maximum with qemu.",
+    ),
+    cfg.StrOpt("cpu_model", help="The processor's model, with cpu_mode = custom."),
+    cfg.FloatOpt(
+        "kvm_probe_timeout",
+        default=_LIBVIRT.kvm_probe_timeout,
+        min=0.1,
+        help="Seconds a boot sector has to run under KVM; a right answer that comes later is a no.",
+    ),
+    cfg.FloatOpt("connect_timeout", default=_LIBVIRT.connect_timeout, min=1, help="Seconds libvirt has to answer."),
+    cfg.FloatOpt("start_timeout", default=_LIBVIRT.start_timeout, min=1, help="Seconds a domain has to be running."),
+    cfg.FloatOpt(
+        "shutdown_timeout",
+        default=_LIBVIRT.shutdown_timeout,
+        min=0,
+        help="Seconds a guest has to power off or restart by itself before it is forced to.",
+    ),
+    cfg.IntOpt(
+        "inject_partition",
+        default=-2,
+        min=-2,
+        help="-2: no partition injection; -1: find the root by inspection; 0: the whole disk; N: partition N. "
+        "Only used when no config drive is wanted (force_config_drive = False).",
+    ),
+    cfg.BoolOpt("inject_key", default=False, help="Partition injection writes the key."),
+    cfg.BoolOpt("inject_password", default=False, help="Partition injection writes the administrator password."),
+)
+
+INJECTION: Sequence[cfg.Opt] = (
+    cfg.StrOpt(
+        "undeliverable",
+        default="refuse",
+        choices=[
+            ("refuse", "a boot that asks for what cannot be delivered is refused, naming it"),
+            ("warn", "it boots without, and the receipt says so"),
+        ],
+        help="What to do about items that cannot be delivered.",
+    ),
+)
+
+IMAGES: Sequence[cfg.Opt] = (
+    cfg.IntOpt("cpu_time_limit", default=_IMAGES.cpu_time_limit, min=1, help="CPU seconds qemu-img may use."),
+    cfg.IntOpt(
+        "address_space_limit", default=_IMAGES.address_space_limit, min=2**26, help="Bytes of memory qemu-img may map."
+    ),
+    cfg.FloatOpt("wall_time_limit", default=_IMAGES.wall_time_limit, min=1, help="Seconds qemu-img may take."),
+    cfg.IntOpt("max_size", default=_IMAGES.max_size, min=2**20, help="Bytes an image may have, also unpacked."),
+    cfg.FloatOpt(
+        "cache_unused_after",
+        default=_IMAGES.cache_unused_after,
+        min=0,
+        help="Seconds after its last use that a base image may leave a host's cache.",
+    ),
+)
+
+COMPUTE: Sequence[cfg.Opt] = (
+    cfg.IntOpt(
+        "max_concurrent_builds", default=_COMPUTE.max_concurrent_builds, min=1, help="Builds at once on this host."
+    ),
+    cfg.FloatOpt(
+        "reconcile_interval",
+        default=_COMPUTE.reconcile_interval,
+        min=1,
+        help="Seconds between two comparisons of the host's guests with the records.",
+    ),
+    cfg.FloatOpt(
+        "witness_interval",
+        default=_COMPUTE.witness_interval,
+        min=0.1,
+        help="Seconds between two questions to a booting guest.",
+    ),
+    cfg.FloatOpt(
+        "witness_timeout",
+        default=_COMPUTE.witness_timeout,
+        min=1,
+        help="Seconds after which a guest that has not finished its boot is no longer asked.",
+    ),
+    cfg.IntOpt(
+        "reserved_memory_mib",
+        default=_COMPUTE.reserved_memory_mib,
+        min=0,
+        help="MiB of the host's memory that guests do not get.",
+    ),
+)
+
+DISPATCHER: Sequence[cfg.Opt] = (
+    cfg.IntOpt("max_attempts", default=_DISPATCHER.max_attempts, min=1, help="Hosts a build is tried on."),
+    cfg.FloatOpt(
+        "ring_interval",
+        default=_DISPATCHER.ring_interval,
+        min=0.1,
+        help="Seconds of silence after which a compute is told again what there is to do.",
+    ),
+    cfg.FloatOpt(
+        "cpu_allocation_ratio", default=_DISPATCHER.cpu_allocation_ratio, min=0.1, help="Virtual to real processors."
+    ),
+    cfg.FloatOpt(
+        "ram_allocation_ratio", default=_DISPATCHER.ram_allocation_ratio, min=0.1, help="Promised to real memory."
+    ),
+    cfg.Opt(
+        "forward_first_port",
+        type=Port(),
+        default=_DISPATCHER.forward_first_port,
+        help="First port on 127.0.0.1 that leads into a user network.",
+    ),
+    cfg.Opt("forward_last_port", type=Port(), default=_DISPATCHER.forward_last_port, help="Last such port."),
+)
+
+GROUPS: Mapping[str, Sequence[cfg.Opt]] = {
+    "DEFAULT": DEFAULT,
+    "api": API,
+    "quota": QUOTA,
+    "database": DATABASE,
+    "libvirt": LIBVIRT,
+    "injection": INJECTION,
+    "images": IMAGES,
+    "compute": COMPUTE,
+    "dispatcher": DISPATCHER,
+}
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """For oslo-config-generator (entry point ``oslo.config.opts``)."""
+    return [(group, list(options)) for group, options in GROUPS.items()]
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    for group, options in GROUPS.items():
+        conf.register_opts(list(options), group=None if group == "DEFAULT" else group)

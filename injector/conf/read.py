@@ -1,0 +1,79 @@
+"""From parsed options to settings: the one place where an option becomes a value of the house."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from oslo_config import cfg
+
+from injector import settings
+from injector.conf import opts
+from injector.errors import InvalidRequest
+from injector.model.host import InjectionPolicy
+
+_Group = TypeVar("_Group")
+
+
+def load(conf: cfg.ConfigOpts, arguments: Sequence[str], version: str) -> settings.Settings:
+    """Parse files and arguments (``--config-file``, ``--config-dir``, ``/etc/injector/``) and read them.
+
+    Raises InvalidRequest naming the option when a value cannot be used.
+    """
+    opts.register(conf)
+    try:
+        conf(list(arguments), project="injector", version=version)
+        return read(conf)
+    except (cfg.Error, ValueError) as error:
+        raise InvalidRequest(f"the configuration cannot be used: {error}", field="configuration") from error
+
+
+def read(conf: cfg.ConfigOpts) -> settings.Settings:
+    state = Path(conf.state_path)
+    if not state.is_absolute():
+        raise InvalidRequest("state_path must be an absolute path", field="state_path")
+    if conf.dispatcher.forward_last_port < conf.dispatcher.forward_first_port:
+        raise InvalidRequest("forward_last_port lies before forward_first_port", field="[dispatcher] forward_last_port")
+    return settings.Settings(
+        host=conf.host or socket.gethostname(),
+        state_dir=state,
+        transport_url=conf.transport_url or "local://",
+        database_connection=conf.database.connection or f"sqlite:///{state / 'injector.sqlite'}",
+        rpc_response_timeout=float(conf.rpc_response_timeout),
+        shutdown_timeout=conf.shutdown_timeout,
+        availability_zone=conf.availability_zone,
+        api=_api(conf),
+        quotas=_group(settings.Quotas, conf.quota),
+        policy=_policy(conf),
+        drive=settings.DriveSettings(conf.api.dhcp_domain, tuple(conf.api.config_drive_skip_versions)),
+        libvirt=_group(settings.LibvirtSettings, conf.libvirt),
+        images=_group(settings.ImageSettings, conf.images),
+        compute=_group(settings.ComputeSettings, conf.compute),
+        dispatcher=_group(settings.DispatcherSettings, conf.dispatcher),
+    )
+
+
+def _group(kind: type[_Group], options: Any) -> _Group:
+    """Settings whose fields are named as their options are."""
+    return kind(**{field.name: options[field.name] for field in dataclasses.fields(kind)})  # type: ignore[arg-type]
+
+
+def _api(conf: cfg.ConfigOpts) -> settings.ApiSettings:
+    given = {field.name: conf.api[field.name] for field in dataclasses.fields(settings.ApiSettings)}
+    given["socket"] = Path(conf.api.socket) if conf.api.socket else None
+    given["port"] = None if conf.api.port < 0 else conf.api.port
+    return settings.ApiSettings(**given)
+
+
+def _policy(conf: cfg.ConfigOpts) -> InjectionPolicy:
+    return InjectionPolicy(
+        force_config_drive=conf.force_config_drive,
+        inject_partition=conf.libvirt.inject_partition,
+        inject_key=conf.libvirt.inject_key,
+        inject_password=conf.libvirt.inject_password,
+        undeliverable=conf.injection.undeliverable,
+        drive_format=conf.config_drive_format,
+    )
