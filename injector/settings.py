@@ -106,9 +106,7 @@ class Settings:
 
     host: str
     state_dir: Path
-    transport_url: str
     database_connection: str
-    rpc_response_timeout: float
     api: ApiSettings
     shutdown_timeout: float = 60.0
     availability_zone: str = "nova"

@@ -40,9 +40,7 @@ def read(conf: cfg.ConfigOpts) -> settings.Settings:
     return settings.Settings(
         host=conf.host or socket.gethostname(),
         state_dir=state,
-        transport_url=conf.transport_url or "local://",
         database_connection=conf.database.connection or f"sqlite:///{state / 'injector.sqlite'}",
-        rpc_response_timeout=float(conf.rpc_response_timeout),
         shutdown_timeout=conf.shutdown_timeout,
         availability_zone=conf.availability_zone,
         api=_api(conf),

@@ -16,7 +16,7 @@ from injector.db import engine as engines
 from injector.db import tables
 from injector.errors import Conflict, InjectorError, NotFound, OverQuota, StaleError
 from injector.model.flavor import Flavor
-from injector.model.host import HostFacts
+from injector.model.host import HostFacts, Usage
 from injector.model.image import Image
 from injector.model.instance import Instance, State
 from injector.model.keypair import KeyPair
@@ -227,13 +227,13 @@ class Store:
             rows = connection.execute(query if limit is None else query.limit(limit)).scalars()
             return tuple(wire.from_text(text) for text in rows)
 
-    def count_by_host(self) -> Mapping[str, int]:
-        """How many instances each host cares for."""
+    def usage(self) -> Mapping[str, Usage]:
+        """What each host has promised to the instances it cares for."""
         table = tables.instances
-        query = select(table.c.host, func.count()).where(table.c.host.is_not(None))
-        query = query.where(table.c.state != State.DELETED.value).group_by(table.c.host)
+        query = select(table.c.host, func.count(), func.sum(table.c.vcpus), func.sum(table.c.ram))
+        query = query.where(table.c.host.is_not(None), table.c.state != State.DELETED.value).group_by(table.c.host)
         with self._reading() as connection:
-            return {str(host): int(count) for host, count in connection.execute(query)}
+            return {host: Usage(int(n), int(vcpus), int(ram)) for host, n, vcpus, ram in connection.execute(query)}
 
     def claims(self) -> Claims:
         with self._reading() as connection:
@@ -291,6 +291,8 @@ def _row(instance: Instance) -> dict[str, Any]:
         "name": instance.name,
         "state": instance.state.value,
         "host": instance.host,
+        "vcpus": instance.flavor.vcpus,
+        "ram": instance.flavor.ram,
         "created_at": instance.created_at.isoformat(),
         "updated_at": instance.updated_at.isoformat(),
         "revision": instance.revision,

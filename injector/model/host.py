@@ -47,3 +47,15 @@ class HostFacts:
     guests: int
     reported_at: datetime
     availability_zone: str = "nova"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a host has promised: a number of guests, their processors and their memory in MiB."""
+
+    guests: int = 0
+    vcpus: int = 0
+    ram: int = 0
+
+    def plus(self, vcpus: int, ram: int) -> Usage:
+        return Usage(self.guests + 1, self.vcpus + vcpus, self.ram + ram)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from injector import wire
 from injector.model.host import HostFacts
@@ -26,6 +26,25 @@ class Compute(Protocol):
     def facts(self) -> HostFacts:
         """What the host is and can carry, looked at now."""
         ...
+
+
+class ComputeEndpoint:
+    """A compute behind the bus: values in and out of their wire form."""
+
+    version = VERSION
+    methods = ("ring", "console", "facts")
+
+    def __init__(self, compute: Compute) -> None:
+        self._compute = compute
+
+    def ring(self, instance_id: str) -> None:
+        self._compute.ring(instance_id)
+
+    def console(self, instance_id: str, length: int) -> str:
+        return self._compute.console(instance_id, length)
+
+    def facts(self) -> dict[str, Any]:
+        return wire.pack(self._compute.facts())
 
 
 class ComputeClient:

@@ -17,6 +17,8 @@ from injector.rpc.bus import Bus
 TOPIC = "injector-dispatcher"
 VERSION = "1.0"
 
+Packed = dict[str, Any]
+
 
 class Dispatcher(Protocol):
     """Only the dispatcher writes instances, claims and addresses. Answers mean: it is durable."""
@@ -55,6 +57,51 @@ class Dispatcher(Protocol):
     def host_report(self, facts: HostFacts) -> None:
         """Take a host's inventory; also its sign of life."""
         ...
+
+
+class DispatcherEndpoint:
+    """A dispatcher behind the bus: values in and out of their wire form."""
+
+    version = VERSION
+    methods = (
+        "build",
+        "act",
+        "set_metadata",
+        "assignment",
+        "assignments",
+        "report",
+        "reforward",
+        "host_report",
+    )
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+
+    def build(self, context: Context, requests: list[Packed], minimum: int) -> list[Packed]:
+        unpacked = tuple(wire.unpack(request, BootRequest) for request in requests)
+        return [wire.pack(instance) for instance in self._dispatcher.build(context, unpacked, minimum)]
+
+    def act(self, context: Context, instance_id: str, state: str) -> Packed:
+        return wire.pack(self._dispatcher.act(context, instance_id, State(state)))
+
+    def set_metadata(self, context: Context, instance_id: str, metadata: dict[str, str]) -> Packed:
+        return wire.pack(self._dispatcher.set_metadata(context, instance_id, metadata))
+
+    def assignment(self, host: str, instance_id: str) -> Packed | None:
+        instance = self._dispatcher.assignment(host, instance_id)
+        return None if instance is None else wire.pack(instance)
+
+    def assignments(self, host: str) -> list[Packed]:
+        return [wire.pack(instance) for instance in self._dispatcher.assignments(host)]
+
+    def report(self, host: str, instance_id: str, attempt: int, report: Packed) -> bool:
+        return self._dispatcher.report(host, instance_id, attempt, wire.unpack(report))
+
+    def reforward(self, host: str, instance_id: str, attempt: int, taken: Packed) -> Packed:
+        return wire.pack(self._dispatcher.reforward(host, instance_id, attempt, wire.unpack(taken, Forward)))
+
+    def host_report(self, facts: Packed) -> None:
+        self._dispatcher.host_report(wire.unpack(facts, HostFacts))
 
 
 class DispatcherClient:

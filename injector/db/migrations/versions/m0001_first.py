@@ -46,6 +46,8 @@ def upgrade() -> None:
         sa.Column("name", sa.String(255), nullable=False),
         sa.Column("state", sa.String(32), nullable=False),
         sa.Column("host", sa.String(255), nullable=True),
+        sa.Column("vcpus", sa.Integer, nullable=False),
+        sa.Column("ram", sa.Integer, nullable=False),
         sa.Column("created_at", sa.String(40), nullable=False),
         sa.Column("updated_at", sa.String(40), nullable=False),
         sa.Column("revision", sa.Integer, nullable=False),

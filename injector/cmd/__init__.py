@@ -1,0 +1,1 @@
+"""Mains and wiring: the only place that knows every station."""

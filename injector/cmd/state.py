@@ -1,0 +1,27 @@
+"""The state directory: made with the owners and modes of the design, checked when it is there."""
+
+from __future__ import annotations
+
+import secrets
+
+from injector.settings import Settings
+from injector.system import files
+
+
+def prepare(settings: Settings, qemu_group: int | None) -> None:
+    """``state`` and ``instances`` can be passed through (0711), so that QEMU reaches its files, but not listed."""
+    settings.state_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+    files.make_directory(settings.instances_dir, 0o711, qemu_group)
+    files.make_directory(settings.base_dir, 0o711, qemu_group)
+    files.make_directory(settings.images_dir, 0o711, qemu_group)
+
+
+def admin_token(settings: Settings) -> str:
+    """The API's token; drawn at the first start, readable by the daemon's user only."""
+    path = settings.admin_token
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        token = secrets.token_urlsafe(32)
+        files.write_atomically(path, token.encode(), 0o600)
+        return token

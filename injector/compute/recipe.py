@@ -1,0 +1,55 @@
+"""How a record becomes a guest on this host: in order, each step journalled and agreed on before its first effect."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from injector.compute.journal import Intent, Journal
+from injector.errors import StaleError
+from injector.model.instance import Instance, Step
+from injector.model.report import Entering, Launched, Report
+from injector.system.vault import Vault
+from injector.virt.driver import Driver, Enter, Order
+
+Tell = Callable[[Instance, Report], bool]
+"""Reports to the dispatcher; False means "let go"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kitchen:
+    """What a build needs; ``closing`` is set when the daemon must end and builds are to be undone."""
+
+    driver: Driver
+    vault: Vault
+    journal: Journal
+    tell: Tell
+    closing: threading.Event
+
+
+def build(kitchen: Kitchen, instance: Instance) -> None:
+    """Finish what an interrupted build had completed, else undo it and make the guest from the beginning.
+
+    Raises what ``spawn`` raises, after everything was undone; StaleError when the record moved on.
+    """
+    spawned = kitchen.driver.resume(instance)
+    if spawned is None:
+        kitchen.driver.destroy(instance.id)
+        payload = kitchen.vault.unseal(instance.id, instance.payload)
+        spawned = kitchen.driver.spawn(Order(instance, payload), _enter(kitchen, instance))
+    kitchen.journal.write(instance.id, Intent(instance.attempt, Step.RUNNING))
+    if not kitchen.tell(instance, Launched(spawned.plan, spawned.receipt, datetime.now(UTC))):
+        raise StaleError(f"instance {instance.id} is not wanted any more")
+
+
+def _enter(kitchen: Kitchen, instance: Instance) -> Enter:
+    def enter(step: Step) -> None:
+        if kitchen.closing.is_set():
+            raise StaleError("the daemon is ending; the build begins again at its next start")
+        if not kitchen.tell(instance, Entering(step, datetime.now(UTC))):
+            raise StaleError(f"instance {instance.id} is not wanted any more")
+        kitchen.journal.write(instance.id, Intent(instance.attempt, step))
+
+    return enter

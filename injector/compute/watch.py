@@ -1,0 +1,105 @@
+"""Asks booting guests how they are until they have said it, and reports what they say."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from injector.errors import InjectorError
+from injector.model.guest import GuestVerdict
+from injector.model.instance import Instance
+from injector.model.report import Report, Witnessed
+from injector.settings import ComputeSettings
+from injector.virt.driver import Driver
+
+LOG = logging.getLogger(__name__)
+
+# A guest whose agent hangs costs a thread for the agent's time limit; others are to be asked meanwhile.
+_AT_ONCE = 4
+
+
+@dataclass(slots=True)
+class _Watched:
+    instance: Instance
+    until: float
+    last: GuestVerdict
+
+
+class Watch:
+    """One thread that goes round every ``witness_interval`` seconds while there is anybody to ask."""
+
+    def __init__(self, driver: Driver, tell: Callable[[Instance, Report], bool], settings: ComputeSettings) -> None:
+        self._driver = driver
+        self._tell = tell
+        self._settings = settings
+        self._mutex = threading.Condition()
+        self._watched: dict[str, _Watched] = {}
+        self._stopping = False
+        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="witness")
+        self._thread = threading.Thread(target=self._rounds, name="watch", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        with self._mutex:
+            self._stopping = True
+            self._mutex.notify_all()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def begin(self, instance: Instance) -> None:
+        """Watch a guest that begins to boot now."""
+        with self._mutex:
+            until = time.monotonic() + self._settings.witness_timeout
+            self._watched[instance.id] = _Watched(instance, until, GuestVerdict())
+            self._mutex.notify_all()
+
+    def go_on(self, instance: Instance) -> None:
+        """Watch a guest that was booting when the daemon was restarted, for what is left of its time."""
+        left = self._settings.witness_timeout - (datetime.now(UTC) - instance.updated_at).total_seconds()
+        with self._mutex:
+            if left > 0 and instance.id not in self._watched:
+                self._watched[instance.id] = _Watched(instance, time.monotonic() + left, instance.guest)
+                self._mutex.notify_all()
+
+    def remove(self, instance_id: str) -> None:
+        with self._mutex:
+            self._watched.pop(instance_id, None)
+
+    def _rounds(self) -> None:
+        while True:
+            with self._mutex:
+                while not self._watched and not self._stopping:
+                    self._mutex.wait()
+                if self._stopping:
+                    return
+                now = list(self._watched.values())
+            list(self._pool.map(self._ask, now))
+            with self._mutex:
+                if self._mutex.wait_for(lambda: self._stopping, self._settings.witness_interval):
+                    return
+
+    def _ask(self, watched: _Watched) -> None:
+        try:
+            verdict = self._driver.witness(watched.instance)
+            told = verdict is None or self._told(watched, verdict)
+        except InjectorError as error:
+            LOG.debug("instance %s: not asked: %s", watched.instance.id, error)
+            verdict, told = None, True
+        final = verdict is not None and verdict.state.final
+        if final or not told or time.monotonic() > watched.until:
+            self.remove(watched.instance.id)
+
+    def _told(self, watched: _Watched, verdict: GuestVerdict) -> bool:
+        if (verdict.state, verdict.detail) == (watched.last.state, watched.last.detail):
+            return True
+        watched.last = verdict
+        LOG.info("instance %s: the guest says %s %s", watched.instance.id, verdict.state.value, verdict.detail)
+        return self._tell(watched.instance, Witnessed(verdict))

@@ -1,0 +1,69 @@
+"""Which host builds a guest: a pure choice among the hosts that can carry it and have room, the least loaded first."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from injector.errors import NoHost, Undeliverable
+from injector.inject import plan
+from injector.model.boot import BootRequest
+from injector.model.host import HostFacts, Usage
+from injector.model.network import Nic
+from injector.settings import DispatcherSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One guest looking for a host: what it asks for, its cards, and the hosts already tried."""
+
+    request: BootRequest
+    nics: tuple[Nic, ...]
+    tried: tuple[str, ...] = ()
+
+
+def choose(
+    wanted: Wanted, hosts: Collection[HostFacts], usage: Mapping[str, Usage], settings: DispatcherSettings
+) -> HostFacts:
+    """The host; Undeliverable when hosts are left but none of them can carry what was asked, NoHost otherwise."""
+    if not hosts:
+        raise NoHost("no host has reported itself yet")
+    left = [host for host in hosts if host.name not in wanted.tried and _in_zone(wanted, host)]
+    if not left:
+        raise NoHost("no host is left to try", field="availability_zone")
+    carrying = _carrying(wanted, left)
+    roomy = [host for host in carrying if _has_room(wanted, host, usage.get(host.name, Usage()), settings)]
+    if not roomy:
+        flavor = wanted.request.flavor
+        raise NoHost(f"no host has {flavor.vcpus} vCPUs and {flavor.ram} MiB left", field="flavor")
+    return min(roomy, key=lambda host: (_load(host, usage.get(host.name, Usage())), host.name))
+
+
+def _in_zone(wanted: Wanted, host: HostFacts) -> bool:
+    zone = wanted.request.availability_zone
+    return zone is None or zone == host.availability_zone
+
+
+def _carrying(wanted: Wanted, hosts: Collection[HostFacts]) -> list[HostFacts]:
+    able: list[HostFacts] = []
+    refusal: Undeliverable | None = None
+    for host in hosts:
+        try:
+            plan.choose(plan.asked_by_request(wanted.request), host.policy, host.carriages)
+            able.append(host)
+        except Undeliverable as error:
+            refusal = refusal or error
+    if not able and refusal is not None:
+        raise refusal
+    return able
+
+
+def _has_room(wanted: Wanted, host: HostFacts, used: Usage, settings: DispatcherSettings) -> bool:
+    flavor = wanted.request.flavor
+    processors = host.vcpus * settings.cpu_allocation_ratio - used.vcpus
+    memory = host.memory_mib * settings.ram_allocation_ratio - used.ram
+    return flavor.vcpus <= processors and flavor.ram <= memory
+
+
+def _load(host: HostFacts, used: Usage) -> float:
+    return used.ram / max(host.memory_mib, 1)
