@@ -7,7 +7,8 @@
      │    └── TooLarge        413
      ├── HostError        the dispatcher can act        503   the next untried host
      │    ├── HypervisorDown  ├── HypervisorRefused  ├── NoSpace       ├── ProgramFailed
-     │    ├── ImageUnavailable ├── BusUnavailable    ├── ChannelBroken └── NoHost
+     │    ├── ImageUnavailable ├── BusUnavailable    ├── ChannelBroken ├── NoHost
+     │    └── VersionMismatch
      ├── GuestError       the image's owner can act     409   the boot ends in ERROR with the reason
      │    └── ImageRejected
      ├── StaleError       nobody: the world moved on    409   undone quietly
@@ -112,6 +113,10 @@ class ImageUnavailable(HostError):
 
 class BusUnavailable(HostError):
     """The message bus, or the service behind it, does not answer."""
+
+
+class VersionMismatch(HostError):
+    """The service behind the bus is of another release and does not offer the operation as it was asked for."""
 
 
 class ChannelBroken(HostError):
