@@ -23,11 +23,18 @@ def open_engine(connection: str) -> Engine:
     if url.get_backend_name() != "sqlite":
         return create_engine(url, pool_pre_ping=True)
     if url.database:
-        os.close(os.open(url.database, os.O_RDWR | os.O_CREAT, 0o600))
+        _make_private(url.database)
     engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS}, pool_size=8, max_overflow=32)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _make_private(path: str) -> None:
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise HostError("the database cannot be opened", field="[database] connection", detail=str(error)) from error
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

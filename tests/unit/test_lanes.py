@@ -1,0 +1,63 @@
+"""One worker an instance; rings during the work are answered after it; closing waits."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from injector.compute.lanes import Lanes
+
+
+def test_a_ring_during_the_work_means_look_again_once() -> None:
+    lanes, started, go = Lanes(2, 2), threading.Event(), threading.Event()
+    looks: list[str] = []
+
+    def look(instance_id: str) -> None:
+        looks.append(instance_id)
+        started.set()
+        assert go.wait(5)
+
+    lanes.enter("a", build=True, look=look)
+    assert started.wait(5)
+    for _ in range(3):
+        lanes.enter("a", build=False, look=look)
+    assert lanes.busy("a")
+    go.set()
+    deadline = time.monotonic() + 5
+    while not lanes.idle and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert looks == ["a", "a"]
+    lanes.close()
+
+
+def test_actions_do_not_wait_for_builds() -> None:
+    lanes, go, acted = Lanes(1, 1), threading.Event(), threading.Event()
+    lanes.enter("a", build=True, look=lambda _: None if go.wait(5) else None)
+    lanes.enter("b", build=False, look=lambda _: acted.set())
+    assert acted.wait(5)
+    go.set()
+    lanes.close()
+
+
+def test_work_that_raises_does_not_block_its_instance() -> None:
+    lanes, done = Lanes(1, 1), threading.Event()
+
+    def bad(_: str) -> None:
+        raise ValueError("bug")
+
+    lanes.enter("a", build=False, look=bad)
+    deadline = time.monotonic() + 5
+    while lanes.busy("a") and time.monotonic() < deadline:
+        time.sleep(0.005)
+    lanes.enter("a", build=False, look=lambda _: done.set())
+    assert done.wait(5)
+    lanes.close()
+
+
+def test_closing_waits_and_takes_no_more() -> None:
+    lanes, ended = Lanes(1, 1), []
+    lanes.enter("a", build=True, look=lambda _: (time.sleep(0.1), ended.append(1))[0])
+    lanes.close()
+    assert ended == [1]
+    lanes.enter("b", build=True, look=lambda _: ended.append(2))
+    assert ended == [1]

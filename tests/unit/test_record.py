@@ -1,0 +1,94 @@
+"""How records take reports: in order, once, and only from whoever they are assigned to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from injector.dispatcher import record
+from injector.errors import Conflict, StaleError
+from injector.model.guest import GuestState, GuestVerdict
+from injector.model.instance import Fault, Instance, State, Step
+from injector.model.plan import ChannelKind, Plan
+from injector.model.receipt import Receipt
+from injector.model.report import Entering, Failed, Launched, Report, Settled, Witnessed
+from tests.builders import NOON, an_instance
+
+FAULT = Fault(503, "full", NOON)
+LAUNCHED = Launched(Plan(ChannelKind.NONE, "nothing"), Receipt(ChannelKind.NONE, "nothing"), NOON)
+
+
+def _at(state: State, **changes: object) -> Instance:
+    return an_instance(state=state, host="h", attempt=2, **changes)
+
+
+@pytest.mark.parametrize("report", [Entering(Step.IMAGE, NOON), LAUNCHED, Failed(FAULT), Settled(State.ACTIVE, NOON)])
+@pytest.mark.parametrize(("host", "attempt"), [("other", 2), ("h", 1), ("h", 3)])
+def test_reports_of_others_are_stale(report: Report, host: str, attempt: int) -> None:
+    with pytest.raises(StaleError):
+        record.taken_by(_at(State.BUILDING), host, attempt, report)
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.BUILDING])
+@pytest.mark.parametrize("report", [Entering(Step.START, NOON), LAUNCHED])
+def test_only_a_build_may_go_on(report: Report, state: State) -> None:
+    with pytest.raises(StaleError):
+        record.taken_by(_at(state), "h", 2, report)
+
+
+def test_a_build_begun_again_forgets_the_later_marks() -> None:
+    instance = _at(State.BUILDING, marks=())
+    for step in (Step.IMAGE, Step.DISK, Step.DEFINE, Step.IMAGE):
+        instance = record.taken_by(instance, "h", 2, Entering(step, NOON))
+    assert [mark.step for mark in instance.marks] == [Step.IMAGE]
+
+
+def test_launched_carries_the_receipt() -> None:
+    instance = record.taken_by(_at(State.BUILDING), "h", 2, LAUNCHED)
+    assert (instance.state, instance.receipt, instance.launched_at) == (State.ACTIVE, LAUNCHED.receipt, NOON)
+    assert instance.step is Step.RUNNING
+
+
+@pytest.mark.parametrize("state", [State.DELETING, State.DELETED])
+def test_a_delete_wins_over_a_failure(state: State) -> None:
+    with pytest.raises(StaleError):
+        record.taken_by(_at(state), "h", 2, Failed(FAULT))
+
+
+def test_a_failed_stop_leaves_a_running_guest_active_with_the_reason() -> None:
+    instance = record.taken_by(_at(State.STOPPING), "h", 2, Failed(FAULT, state=State.ACTIVE))
+    assert (instance.state, instance.fault) == (State.ACTIVE, FAULT)
+
+
+def test_a_late_settlement_does_not_undo_what_came_after() -> None:
+    with pytest.raises(StaleError):
+        record.taken_by(_at(State.DELETING), "h", 2, Settled(State.ACTIVE, NOON))
+
+
+def test_settling_twice_is_one_settlement() -> None:
+    once = record.taken_by(_at(State.STOPPING), "h", 2, Settled(State.STOPPED, NOON))
+    assert record.taken_by(once, "h", 2, Settled(State.STOPPED, NOON + timedelta(1))) == once
+
+
+def test_deleted_has_an_end() -> None:
+    instance = record.taken_by(_at(State.DELETING), "h", 2, Settled(State.DELETED, NOON))
+    assert (instance.state, instance.terminated_at) == (State.DELETED, NOON)
+
+
+def test_a_verdict_of_a_guest_that_is_off_is_stale() -> None:
+    with pytest.raises(StaleError):
+        record.taken_by(_at(State.STOPPED), "h", 2, Witnessed(GuestVerdict(GuestState.DONE)))
+
+
+def test_beginning_again_forgets_what_the_guest_said() -> None:
+    said = replace(_at(State.ACTIVE), guest=GuestVerdict(GuestState.DONE))
+    assert record.begun(said, State.REBOOTING).guest == GuestVerdict()
+    assert record.begun(said, State.STOPPING).guest.state is GuestState.DONE
+
+
+def test_deleting_twice_is_no_error_but_stopping_twice_is() -> None:
+    assert record.begun(_at(State.DELETING), State.DELETING).state is State.DELETING
+    with pytest.raises(Conflict):
+        record.begun(_at(State.STOPPING), State.STOPPING)

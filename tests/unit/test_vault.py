@@ -1,0 +1,66 @@
+"""What is sealed opens for the same instance under the same key, and for nothing else."""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from injector.errors import HostError
+from injector.model.secret import Secret
+from injector.system.vault import Vault, open_vault
+from tests import builders
+
+PAYLOAD = builders.a_payload(admin_password=Secret("hunter2"), user_data=Secret(b"\x00\xff"))
+
+
+def test_it_comes_back() -> None:
+    vault = builders.a_vault()
+    assert vault.unseal("a", vault.seal("a", PAYLOAD)) == PAYLOAD
+
+
+def test_it_cannot_be_moved_to_another_instance() -> None:
+    vault = builders.a_vault()
+    with pytest.raises(HostError):
+        vault.unseal("b", vault.seal("a", PAYLOAD))
+
+
+def test_another_key_is_named() -> None:
+    sealed = builders.a_vault().seal("a", PAYLOAD)
+    with pytest.raises(HostError, match=sealed.key_id):
+        Vault(b"x" * 32).unseal("a", sealed)
+
+
+def test_an_altered_seal_does_not_open() -> None:
+    vault = builders.a_vault()
+    sealed = vault.seal("a", PAYLOAD)
+    altered = replace(sealed, ciphertext=sealed.ciphertext[:-1] + bytes([sealed.ciphertext[-1] ^ 1]))
+    with pytest.raises(HostError):
+        vault.unseal("a", altered)
+
+
+def test_the_same_payload_never_seals_to_the_same_bytes() -> None:
+    vault = builders.a_vault()
+    assert vault.seal("a", PAYLOAD).ciphertext != vault.seal("a", PAYLOAD).ciphertext
+
+
+def test_the_key_is_made_once_and_is_private(tmp_path: Path) -> None:
+    path = tmp_path / "secrets.key"
+    first, second = open_vault(path), open_vault(path)
+    assert second.unseal("a", first.seal("a", PAYLOAD)) == PAYLOAD
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [entry.name for entry in tmp_path.iterdir()] == ["secrets.key"]
+
+
+def test_digests_agree_here_and_differ_elsewhere() -> None:
+    assert builders.a_vault().digest(b"x") == builders.a_vault().digest(b"x")
+    assert builders.a_vault().digest(b"x") != Vault(b"x" * 32).digest(b"x")
+
+
+def test_a_secret_shows_nothing() -> None:
+    secret = Secret("hunter2")
+    shown = f"{secret} {secret!r} {[secret]} {builders.a_payload(admin_password=secret)}"
+    assert "hunter2" not in shown
+    assert "7" not in repr(secret)

@@ -1,0 +1,84 @@
+"""Values survive the wire, secrets do not reach it, and no field changes unnoticed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from injector import wire
+from injector.errors import InternalError
+from injector.model.instance import Fault, Mark, State, Step
+from injector.model.network import Forward
+from injector.model.payload import Item, ItemKind
+from injector.model.report import Entering, Failed
+from injector.model.secret import Secret
+from tests import builders
+
+# A change here needs a new version in wire.VERSIONS and a translator from the old one.
+FINGERPRINTS = {
+    "BootRequest": (1, "PENDING"),
+}
+
+
+def _now() -> datetime:
+    return datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
+
+
+def test_no_type_has_changed_without_a_new_version() -> None:
+    found = {kind.__name__: (version, wire.fingerprint(kind)) for kind, version in wire.VERSIONS.items()}
+    assert found == FINGERPRINTS
+
+
+VALUES = [
+    builders.a_boot_request(metadata={"role": "web"}, items=(Item(ItemKind.FILE, "/é", 3, mode=0o600),)),
+    builders.an_instance(
+        state=State.ERROR,
+        fault=Fault(409, "no", _now()),
+        marks=(Mark(Step.IMAGE, _now()),),
+        forwards=(Forward("52:54:00:00:00:01", 22, 20022),),
+        key=builders.a_key(),
+    ),
+    builders.an_image(),
+    Entering(Step.START, _now()),
+    Failed(Fault(503, "full", _now()), elsewhere=True),
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
+def test_a_value_comes_back_equal_through_json(value: Any) -> None:
+    envelope = json.loads(json.dumps(wire.pack(value)))
+    assert wire.unpack(envelope, type(value)) == value
+    assert wire.from_text(wire.to_text(value)) == value
+
+
+def test_a_payload_does_not_travel_in_clear() -> None:
+    with pytest.raises(TypeError):
+        wire.pack(builders.a_payload())
+
+
+def test_a_secret_inside_another_value_does_not_travel() -> None:
+    sealed_with_a_secret = replace(builders.a_sealed(), key_id=Secret("x"))  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        wire.pack(builders.an_instance(payload=sealed_with_a_secret))
+
+
+def test_a_payload_comes_back_for_the_sealer() -> None:
+    payload = builders.a_payload(user_data=Secret(b"\xff\x00"), files=(builders.a_file(mode=0o600),))
+    assert wire.payload_from_bytes(wire.payload_to_bytes(payload)) == payload
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        {"type": "Nonsense", "version": 1, "data": {}},
+        {"type": "Forward", "version": 1, "data": {}},
+        {"type": "Instance", "version": 1, "data": {"id": 7}},
+    ],
+)
+def test_what_is_not_what_it_says_is_refused(envelope: dict[str, Any]) -> None:
+    with pytest.raises(InternalError):
+        wire.unpack(envelope, builders.an_instance().__class__)
