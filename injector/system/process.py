@@ -66,14 +66,15 @@ def run(
     timeout: float,
     input: bytes | None = None,
     env: Mapping[str, str] | None = None,
-    accept: Collection[int] = (0,),
+    accept: Collection[int] | None = (0,),
     output_limit: int = 1024 * 1024,
 ) -> Finished:
     """Run a program to its end and return what it said; everything it left running in its group is killed.
 
     ``purpose`` completes "could not …" in the message for people. The program sees an empty standard input (or
     ``input``), ``LC_ALL=C``, ``PATH``, ``env`` and nothing else of our environment, and makes files 0600.
-    ``timeout`` is in seconds of wall time; more than ``output_limit`` bytes of output is a failure.
+    ``timeout`` is in seconds of wall time; more than ``output_limit`` bytes of output is a failure. ``accept`` are
+    the exit statuses that are none; None leaves the judgement to the caller, signals included.
 
     Raises ProgramFailed when it is missing, ends with a status outside ``accept``, or goes over a limit; NoSpace
     when it complains of a full disk.
@@ -85,7 +86,7 @@ def run(
         prefix = limits.prefix()
         command = [_locate(prefix[0], call), *prefix[1:], *command]
     finished = _Run(call, timeout, output_limit).until_end(_start(command, call, input, env))
-    if finished.returncode not in accept:
+    if accept is not None and finished.returncode not in accept:
         raise call.failed(finished)
     return finished
 
