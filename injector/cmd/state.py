@@ -23,5 +23,5 @@ def admin_token(settings: Settings) -> str:
         return path.read_text().strip()
     except FileNotFoundError:
         token = secrets.token_urlsafe(32)
-        files.write_atomically(path, token.encode(), 0o600)
+        files.write_atomic(path, token.encode(), mode=0o600)
         return token

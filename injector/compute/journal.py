@@ -31,7 +31,7 @@ class Journal:
         workspace = Workspace(self._instances_dir, instance_id)
         files.make_directory(workspace.path, 0o750, self._group)
         text = json.dumps({"attempt": intent.attempt, "step": intent.step.value})
-        files.write_atomically(workspace.journal, text.encode(), 0o600)
+        files.write_atomic(workspace.journal, text.encode(), mode=0o600)
 
     def read(self, instance_id: str) -> Intent | None:
         """None when there is none, or only a torn one (then nothing of its step can have happened)."""
