@@ -23,7 +23,7 @@ CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Daemon:
-    """One daemon and an HTTP client for its Unix socket. ``options`` are by group: {"libvirt": {"virt_type": "qemu"}}."""
+    """One daemon and an HTTP client for its socket. ``options`` by group: {"libvirt": {"virt_type": "qemu"}}."""
 
     def __init__(self, state: Path, options: Mapping[str, Mapping[str, object]], user: str | None = None) -> None:
         self.state = state
