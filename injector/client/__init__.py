@@ -1,0 +1,1 @@
+"""The `injector` command: a client of the REST API, and nothing that the server needs."""

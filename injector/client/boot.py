@@ -1,0 +1,191 @@
+"""`injector boot`: a request from the flags of `nova boot`, and the wait for the server, or its guest, to be up."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from injector.client import views
+from injector.client.arguments import (
+    FileArgument,
+    NicArgument,
+    Source,
+    file_argument,
+    key_value,
+    nic_argument,
+    only_one_reads_stdin,
+    positive,
+    seconds,
+    yes_or_no,
+)
+from injector.client.command import ApiShower
+from injector.client.exits import Failure, UsageError
+from injector.client.find import FLAVOR, IMAGE, NETWORK, SERVER, find_id, get
+from injector.client.progress import shown
+from injector.client.session import Document, Session
+from injector.client.watch import Goal, Watch
+
+BEST_EFFORT = ("key", "metadata", "user_data", "network", "password", "hostname")
+GOALS = tuple(goal.value for goal in Goal)
+
+
+class Boot(ApiShower):
+    """Boot a server and give its guest an identity: key, files, metadata, user-data, network, password."""
+
+    def arguments(self, parser: argparse.ArgumentParser) -> None:
+        _what(parser.add_argument_group("what to boot"))
+        _inject(parser.add_argument_group("what to inject"))
+        _wait(parser.add_argument_group("waiting"))
+
+    def tidy(self, argv: list[str]) -> list[str]:
+        """``--wait NAME`` means ``--wait`` and a name: argparse would take the name for the optional value."""
+        return [
+            "--wait=running" if word == "--wait" and (argv[place + 1 : place + 2] or [""])[0] not in GOALS else word
+            for place, word in enumerate(argv)
+        ]
+
+    def fields(self) -> Mapping[str, Any]:
+        made = self.session.post(SERVER.path, body(self.session, self.args))["server"]
+        try:
+            self._see(made)
+        except Failure as failure:  # the server is being built all the same: its id and password must not be lost
+            self.ending = failure
+        return views.fields(self.servers[0]) | {"admin_pass": made.get("adminPass")}
+
+    def _see(self, made: Document) -> None:
+        self.servers = [made]
+        first = get(self.session, SERVER, str(made["id"]))
+        self.servers = [first] if self.args.max_count == 1 else self._all_of(first)
+        if self.args.wait:
+            self._wait(Goal(self.args.wait), self.args.timeout)
+
+    def _all_of(self, first: Document) -> list[Document]:
+        """Every server of the request, in the order of their names."""
+        reservation = first.get("OS-EXT-SRV-ATTR:reservation_id")
+        found = self.session.collection(SERVER.listing, "servers", reservation_id=reservation)
+        mine = [view for view in found if view.get("OS-EXT-SRV-ATTR:reservation_id") == reservation]
+        return sorted(mine or [first], key=lambda view: int(view.get("OS-EXT-SRV-ATTR:launch_index") or 0))
+
+    def _wait(self, goal: Goal, timeout: float) -> None:
+        with shown(self.app.stderr, quiet=self.app.options.verbose_level == 0) as progress:
+            self.servers, failures = Watch(self.session, progress, timeout).boot(self.servers, goal)
+        for failure in failures[1:]:
+            self.app.complain(failure)
+        self.ending = failures[0] if failures else None
+
+    def produce_output(self, parsed_args: argparse.Namespace, column_names: Any, data: Any) -> int:
+        """One server's fields, or a row for each of several; both kinds of cliff's formatters can do either."""
+        if len(self.servers) == 1 or not hasattr(self.formatter, "emit_list"):
+            return super().produce_output(parsed_args, column_names, data)
+        password = dict(zip(column_names, data, strict=True))["admin_pass"]
+        rows = [views.fields(view) | {"admin_pass": password} for view in self.servers]
+        titles = [title for title in ("id", "name", "status", "guest", "admin_pass") if title in rows[0]]
+        titles = parsed_args.columns or titles
+        self.formatter.emit_list(
+            titles, [[row.get(title) for title in titles] for row in rows], self.app.stdout, parsed_args
+        )
+        return 0
+
+
+def _what(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("name", metavar="NAME", help="name of the server")
+    group.add_argument("--image", required=True, metavar="IMAGE", help="name or id")
+    group.add_argument("--flavor", required=True, metavar="FLAVOR", help="name or id")
+    group.add_argument(
+        "--nic",
+        dest="nics",
+        type=nic_argument,
+        action="append",
+        default=[],
+        metavar="net-id=ID|net-name=NAME[,v4-fixed-ip=IP]",
+        help="a card (repeat for more); 'none': no card; 'auto', the default: a card on the only network there is",
+    )
+    group.add_argument("--availability-zone", metavar="ZONE", help="where to boot")
+    group.add_argument("--min-count", type=positive, metavar="N", help="boot at least N of them or none (default: 1)")
+    group.add_argument("--max-count", type=positive, metavar="N", help="boot up to N of them (default: --min-count)")
+
+
+def _inject(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--key-name", metavar="KEY", help="key pair that may log in")
+    group.add_argument("--user-data", type=Source, metavar="FILE", help="file with user-data ('-': standard input)")
+    group.add_argument(
+        "--file",
+        dest="files",
+        type=file_argument,
+        action="append",
+        default=[],
+        metavar="DST=SRC[,mode=MODE][,owner=OWNER][,best-effort]",
+        help="put the local file SRC ('-': standard input) at DST in the guest, whatever its bytes (repeat for more); "
+        "best-effort: boot even if it cannot be delivered",
+    )
+    group.add_argument(
+        "--meta", type=key_value, action="append", default=[], metavar="KEY=VALUE", help="metadata (repeat for more)"
+    )
+    group.add_argument("--config-drive", type=yes_or_no, metavar="true|false", help="ask for a config drive")
+    group.add_argument("--admin-pass", metavar="PASSWORD", help="the administrator's password (else one is generated)")
+    group.add_argument(
+        "--best-effort",
+        dest="best_effort",
+        choices=BEST_EFFORT,
+        action="append",
+        default=[],
+        metavar="KIND",
+        help=f"boot even if this cannot be delivered: {', '.join(BEST_EFFORT)} (repeat for more)",
+    )
+    group.add_argument("--hostname", metavar="HOSTNAME", help="the guest's host name (default: made from NAME)")
+
+
+def _wait(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--wait",
+        nargs="?",
+        const=Goal.RUNNING.value,
+        choices=GOALS,
+        help="return when the server runs (the default of --wait), or when its guest says that it is done",
+    )
+    group.add_argument(
+        "--timeout", type=seconds, default=900.0, metavar="SECONDS", help="of the wait (default: %(default)g)"
+    )
+
+
+def body(session: Session, args: argparse.Namespace) -> dict[str, Any]:
+    """The create request; names are looked up, files read and everything checked before anything is asked for."""
+    args.min_count = args.min_count or 1
+    args.max_count = args.max_count or args.min_count
+    if args.min_count > args.max_count:
+        raise UsageError(f"--min-count {args.min_count} is more than --max-count {args.max_count}")
+    only_one_reads_stdin([file.source for file in args.files] + ([args.user_data] if args.user_data else []))
+    server: dict[str, Any] = {
+        "name": args.name,
+        "min_count": args.min_count,
+        "max_count": args.max_count,
+        "personality": [_personality(file) for file in args.files],
+        "user_data": args.user_data.base64() if args.user_data else None,
+        "metadata": dict(args.meta),
+        "key_name": args.key_name,
+        "config_drive": args.config_drive,
+        "adminPass": args.admin_pass,
+        "availability_zone": args.availability_zone,
+        "hostname": args.hostname,
+        "injector:best_effort": args.best_effort,
+    }
+    said = {key: value for key, value in server.items() if value not in (None, [], {})}
+    networks = _networks(session, args.nics)
+    image, flavor = find_id(session, IMAGE, args.image), find_id(session, FLAVOR, args.flavor)
+    return {"server": said | {"imageRef": image, "flavorRef": flavor, "networks": networks}}
+
+
+def _personality(file: FileArgument) -> dict[str, Any]:
+    return {"path": file.path, "contents": file.source.base64(), **dict(file.extras)}
+
+
+def _networks(session: Session, nics: list[NicArgument]) -> str | list[dict[str, str]]:
+    """``auto`` when nothing is said, as `nova boot` does."""
+    whole = [nic.whole for nic in nics if nic.whole]
+    if whole and len(nics) > 1:
+        raise UsageError(f"--nic {whole[0]} stands alone: it speaks for all cards")
+    if whole or not nics:
+        return whole[0] if whole else "auto"
+    ids = {name: find_id(session, NETWORK, name) for name in dict.fromkeys(nic.network for nic in nics) if name}
+    return [{"uuid": ids[nic.network or ""]} | ({"fixed_ip": nic.fixed_ip} if nic.fixed_ip else {}) for nic in nics]

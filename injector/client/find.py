@@ -1,0 +1,77 @@
+"""From what the user typed, a name or an id, to the one thing meant; or a message that says why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from injector.client.exits import Failure, Refused
+from injector.client.session import Document, Session, seg
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of thing: ``path`` shows one by id, ``listing`` lists them under ``plural``.
+
+    ``wrapped``: the key that one of them is shown under; None where the API shows it bare (Image).
+    ``any_id``: ids are the caller's own words (flavors), not UUIDs only.
+    """
+
+    noun: str
+    path: str
+    listing: str
+    plural: str
+    wrapped: str | None
+    any_id: bool = False
+
+
+SERVER = Kind("server", "/v2.1/servers", "/v2.1/servers/detail", "servers", "server")
+IMAGE = Kind("image", "/v2/images", "/v2/images", "images", None)
+FLAVOR = Kind("flavor", "/v2.1/flavors", "/v2.1/flavors/detail", "flavors", "flavor", any_id=True)
+NETWORK = Kind("network", "/v2.0/networks", "/v2.0/networks", "networks", "network")
+
+
+def find(session: Session, kind: Kind, asked: str) -> Document:
+    """The view of the one thing whose id, or else whose name, is ``asked``; raises Failure when there is not just one.
+
+    Only exact names count: the Compute API's own ``name=`` filter matches parts of names too.
+    """
+    if kind.any_id or _is_uuid(asked):
+        by_id = _by_id(session, kind, asked)
+        if by_id is not None:
+            return by_id
+    named = [item for item in session.collection(kind.listing, kind.plural, name=asked) if item.get("name") == asked]
+    if not named:
+        raise Failure(f"there is no {kind.noun} with the name or id '{asked}'")
+    if len(named) > 1:
+        ids = ", ".join(str(item["id"]) for item in named)
+        raise Failure(f"{len(named)} {kind.plural} are named '{asked}'; say which by its id: {ids}")
+    return named[0]
+
+
+def find_id(session: Session, kind: Kind, asked: str) -> str:
+    return str(find(session, kind, asked)["id"])
+
+
+def get(session: Session, kind: Kind, identity: str) -> Document:
+    """The view by id; raises Refused when there is none."""
+    document = session.get(f"{kind.path}/{seg(identity)}")
+    view: Document = document[kind.wrapped] if kind.wrapped else document
+    return view
+
+
+def _by_id(session: Session, kind: Kind, asked: str) -> Document | None:
+    try:
+        return get(session, kind, asked)
+    except Refused as refused:
+        if refused.status in (400, 404):
+            return None
+        raise
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,206 @@
+"""Waiting for servers: the pure judgement of a server's view, and the loop that polls until it says "over"."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from injector.client.exits import Exit, Failure, Refused, Unreachable
+from injector.client.find import SERVER, get
+from injector.client.progress import Progress
+from injector.client.session import Document, Session
+
+PATIENCE = 30.0
+"""Seconds of no answer before a wait gives up: a daemon that is restarted in the middle finishes what it had begun."""
+
+FAST, SLOW = 0.2, 1.0
+"""Seconds between two looks: at a build, whose phases are short, and at a guest, which takes its time."""
+
+
+class Goal(StrEnum):
+    """What ``boot --wait`` waits for."""
+
+    RUNNING = "running"
+    GUEST = "guest"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A wait is over; ``failure`` says why it was in vain."""
+
+    failure: Failure | None = None
+
+
+Judge = Callable[[Document], Ending | None]
+"""Looks at a server's view: None while there is something to wait for."""
+
+
+def judge_boot(view: Document, goal: Goal) -> Ending | None:
+    """Whether a boot has come to ``goal``, or to where it cannot come there any more."""
+    status = view.get("status")
+    if status == "ERROR":
+        return Ending(_boot_failure(view))
+    if status in ("DELETED", "SOFT_DELETED"):
+        return Ending(_failed(view, "was deleted before it was up", Exit.BOOT_FAILED))
+    if status == "BUILD":
+        return None
+    return Ending() if goal is Goal.RUNNING else _judge_guest(view, stopped=status == "SHUTOFF")
+
+
+def _judge_guest(view: Document, *, stopped: bool) -> Ending | None:
+    guest = view.get("injector:guest") or {}
+    detail = f": {guest['detail']}" if guest.get("detail") else ""
+    match guest.get("state"):
+        case "done":
+            return Ending()
+        case "degraded":
+            return Ending(_failed(view, f"runs, its guest ended degraded{detail}", Exit.GUEST_DEGRADED))
+        case "error":
+            return Ending(_failed(view, f"runs, its guest ended in error{detail}", Exit.GUEST_ERROR))
+    if stopped:
+        return Ending(_failed(view, "stopped before its guest said that it was done", Exit.GUEST_ERROR))
+    return None
+
+
+def judge_power(view: Document, wanted: str) -> Ending | None:
+    """Whether a stop, start or reboot has come to the status ``wanted``."""
+    if view.get("OS-EXT-STS:task_state"):
+        return None
+    if view.get("status") == wanted:
+        return Ending()
+    reason = (view.get("fault") or {}).get("message")
+    because = f": {reason}" if reason else ""
+    return Ending(_failed(view, f"is {view.get('status')} and not {wanted}{because}", Exit.REFUSED))
+
+
+def _boot_failure(view: Document) -> Failure:
+    reason = (view.get("fault") or {}).get("message") or "no reason is known"
+    return _failed(view, f"ended in ERROR: {reason}", Exit.BOOT_FAILED)
+
+
+def _failed(view: Document, what: str, code: Exit) -> Failure:
+    return Failure(f"server {view.get('name')} ({view.get('id')}) {what}", code, view.get("injector:request_id"))
+
+
+@dataclass(slots=True)
+class Story:
+    """What was already told of one boot, so that each phase is told once, when it is over."""
+
+    prefix: str
+    told: list[Document] = field(default_factory=list)
+    guest: str = "unknown"
+
+    def news(self, view: Document) -> Iterator[str]:
+        """The lines that ``view`` adds: one a phase with its time, one each time the guest says something new."""
+        marks = view.get("injector:marks") or []
+        if marks[: len(self.told)] != self.told:
+            self.told = []
+            yield f"{self.prefix}another attempt"
+        for mark in marks[len(self.told) :]:
+            if self.told:
+                yield f"{self.prefix}{self.told[-1]['step']:<10} {_between(self.told[-1], mark):6.2f} s"
+            self.told.append(mark)
+            if mark["step"] == "running":
+                yield f"{self.prefix}{'running':<10} {_between(marks[0], mark):6.2f} s in all"
+        yield from self._of_guest(view)
+
+    def _of_guest(self, view: Document) -> Iterator[str]:
+        guest = view.get("injector:guest") or {}
+        state = guest.get("state", "unknown")
+        if state == self.guest:
+            return
+        self.guest = state
+        after = f"{_between(self.told[0], guest):6.2f} s after the request" if self.told and guest.get("at") else ""
+        yield f"{self.prefix}{'guest':<10} {state} {after} ({guest.get('witness') or 'no witness'})"
+
+    def present(self, view: Document) -> str:
+        """What goes on right now."""
+        if view.get("status") == "BUILD":
+            return str(self.told[-1]["step"]) if self.told else "waiting for a host"
+        return f"guest {self.guest}"
+
+
+def _between(earlier: dict[str, Any], later: dict[str, Any]) -> float:
+    return (datetime.fromisoformat(later["at"]) - datetime.fromisoformat(earlier["at"])).total_seconds()
+
+
+class Watch:
+    """Polls servers until each is judged; forgives the API a silence of PATIENCE seconds."""
+
+    def __init__(self, session: Session, progress: Progress, timeout: float) -> None:
+        self._session = session
+        self._progress = progress
+        self._timeout = timeout
+        self._deadline = time.monotonic() + timeout
+        self._silent_since: float | None = None
+
+    def boot(self, views: list[Document], goal: Goal) -> tuple[list[Document], list[Failure]]:
+        """The last views of the servers, and the failures of those that did not come to ``goal``."""
+        stories = {view["id"]: Story(f"{view['name']}: " if len(views) > 1 else "") for view in views}
+
+        def told(view: Document) -> Ending | None:
+            story = stories[view["id"]]
+            for line in story.news(view):
+                self._progress.line(line)
+            self._progress.now(str(view.get("name")), story.present(view))
+            return judge_boot(view, goal)
+
+        return self._until(views, told)
+
+    def power(self, view: Document, wanted: str) -> None:
+        """Until the server is ``wanted``; raises Failure when it comes to rest elsewhere."""
+        _, failures = self._until([view], lambda now: judge_power(now, wanted))
+        for failure in failures:
+            raise failure
+
+    def gone(self, view: Document) -> None:
+        """Until the server is deleted."""
+        try:
+            _, failures = self._until([view], lambda now: Ending() if now.get("status") == "DELETED" else None)
+        except Refused as refused:
+            if refused.status == 404:
+                return
+            raise
+        for failure in failures:
+            raise failure
+
+    def _until(self, views: list[Document], judge: Judge) -> tuple[list[Document], list[Failure]]:
+        latest = {view["id"]: view for view in views}
+        waiting, failures = list(latest), list[Failure]()
+        while waiting:
+            for identity in tuple(waiting):
+                view = self._look(identity) or latest[identity]
+                latest[identity] = view
+                ending = judge(view)
+                if ending is not None:
+                    waiting.remove(identity)
+                    failures += [ending.failure] if ending.failure else []
+            if waiting and time.monotonic() >= self._deadline:
+                failures += [self._too_late(latest[identity]) for identity in waiting]
+                break
+            if waiting:
+                building = any(latest[identity].get("status") == "BUILD" for identity in waiting)
+                time.sleep(min(FAST if building else SLOW, max(0.0, self._deadline - time.monotonic())))
+        return list(latest.values()), failures
+
+    def _look(self, identity: str) -> Document | None:
+        """The view now, or None when the API is silent and there is patience left."""
+        try:
+            view = get(self._session, SERVER, identity)
+        except Unreachable:
+            now = time.monotonic()
+            self._silent_since = self._silent_since or now
+            if now - self._silent_since >= PATIENCE or now >= self._deadline:
+                raise
+            return None
+        self._silent_since = None
+        return view
+
+    def _too_late(self, view: Document) -> Failure:
+        guest = (view.get("injector:guest") or {}).get("state", "unknown")
+        where = f"it is {view.get('status')}, its guest {guest}"
+        return _failed(view, f"did not get there within {self._timeout:g} s: {where}", Exit.TIMED_OUT)
