@@ -1,0 +1,208 @@
+"""Whole files or none, with the owner and mode QEMU needs; locks that the dead do not hold."""
+
+from __future__ import annotations
+
+import errno
+import grp
+import os
+import stat
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from injector.errors import HostError, NoSpace
+from injector.system import files
+from injector.system.locks import locked
+from injector.system.process import Finished, run
+
+ROOT = os.geteuid() == 0
+NOBODY = 65534
+FOREIGN = 4321
+"""A group that nobody is in."""
+needs_root = pytest.mark.skipif(not ROOT, reason="only root can prepare a directory for another user's group")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def python(script: str, *prefix: str) -> Finished:
+    """Run a script of ours in a process of its own."""
+    preamble = "import os; os.umask(0o022)\nfrom pathlib import Path\nfrom injector.system import files\n"
+    environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [*prefix, sys.executable, "-c", preamble + script]
+    return run(command, purpose="run a script", limits=None, timeout=30, env=environment, accept=None)
+
+
+def as_nobody(script: str) -> Finished:
+    """The same as a user with no groups and no privileges (as ourselves, when that is what we are)."""
+    return python(script, *["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if ROOT else [])
+
+
+@pytest.fixture
+def prepared() -> Iterator[Path]:
+    """What the operator makes for an unprivileged daemon: its own directory, setgid of QEMU's group."""
+    with tempfile.TemporaryDirectory() as parent:  # pytest's own are closed to other users
+        Path(parent).chmod(0o755)
+        path = Path(parent) / "instances"
+        path.mkdir()
+        os.chown(path, NOBODY, FOREIGN)
+        path.chmod(0o2711)
+        yield path
+
+
+def test_write_replaces_whole_with_the_mode(tmp_path: Path) -> None:
+    target = tmp_path / "intent.json"
+    files.write_atomic(target, b"old", mode=0o644)
+    files.write_atomic(target, b"new", mode=0o440)
+    assert (target.read_bytes(), mode(target)) == (b"new", 0o440)
+    assert [path.name for path in tmp_path.iterdir()] == ["intent.json"]
+
+
+def test_failed_writing_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+    with pytest.raises(TypeError), files.staged(tmp_path, "file") as part:
+        part.file.writelines([b"half", None])  # type: ignore[list-item]
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_staged_file_is_private_until_published(tmp_path: Path) -> None:
+    with files.staged(tmp_path, "image") as part:
+        assert mode(part.path) == 0o600
+
+
+def test_sweep_takes_what_the_dead_left_and_spares_the_living(tmp_path: Path) -> None:
+    dead = tmp_path / ".image.0123.part"
+    dead.write_bytes(b"half")
+    (tmp_path / "image").write_bytes(b"whole")
+    with files.staged(tmp_path, "other") as part:
+        files.sweep(tmp_path)
+        assert part.path.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["image"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_full_disk_becomes_no_space(number: int) -> None:
+    with pytest.raises(NoSpace, match="could not keep it"), files.disk_full("keep it"):
+        raise OSError(number, os.strerror(number))
+
+
+def test_a_really_full_device_becomes_no_space() -> None:
+    with pytest.raises(NoSpace), files.disk_full("write"), open("/dev/full", "wb") as full:
+        full.write(b"x")
+
+
+def test_other_failures_pass_as_they_are() -> None:
+    with pytest.raises(PermissionError), files.disk_full("write"):
+        raise PermissionError(errno.EACCES, "no")
+
+
+def test_directory_is_made_once_and_put_right(tmp_path: Path) -> None:
+    path = tmp_path / "instances"
+    files.make_directory(path, 0o711)
+    path.chmod(0o755)
+    files.make_directory(path, 0o711)
+    assert mode(path) == 0o711
+
+
+@needs_root
+def test_root_gives_files_and_directories_to_the_group(tmp_path: Path) -> None:
+    files.make_directory(tmp_path / "instance", 0o750, FOREIGN)
+    files.write_atomic(tmp_path / "instance" / "drive", b"", mode=0o440, group=FOREIGN)
+    for path, wanted in ((tmp_path / "instance", 0o750), (tmp_path / "instance" / "drive", 0o440)):
+        assert (path.stat().st_gid, mode(path)) == (FOREIGN, wanted)
+
+
+@needs_root
+def test_unprivileged_daemon_inherits_the_group_where_the_operator_prepared_it(prepared: Path) -> None:
+    done = as_nobody(f"""
+place = Path({str(prepared)!r}) / "5ca1ab1e"
+assert files.can_give(place.parent, {FOREIGN})
+files.make_directory(place.parent, 0o711, {FOREIGN})
+files.make_directory(place, 0o750, {FOREIGN})
+files.make_directory(place, 0o750, {FOREIGN})
+files.write_atomic(place / "disk.config", b"drive", mode=0o440, group={FOREIGN})
+""")
+    assert done.stderr == ""
+    place = prepared / "5ca1ab1e"
+    assert (place.stat().st_gid, mode(place), place.stat().st_uid) == (FOREIGN, 0o2750, NOBODY)
+    drive = place / "disk.config"
+    assert (drive.stat().st_gid, mode(drive)) == (FOREIGN, 0o440)
+
+
+@needs_root
+def test_unprivileged_daemon_does_not_lose_the_setgid_bit_to_a_tight_umask(prepared: Path) -> None:
+    done = as_nobody(f"os.umask(0o077)\nfiles.make_directory(Path({str(prepared)!r}) / 'i', 0o750, {FOREIGN})")
+    assert "HostError" in done.stderr
+    assert mode(prepared / "i") & stat.S_ISGID
+
+
+def test_unprepared_directory_is_the_operators_to_mend() -> None:
+    foreign = next(entry.gr_gid for entry in grp.getgrall() if entry.gr_gid not in {*os.getgroups(), os.getegid()})
+    done = as_nobody(f"""
+import tempfile
+from injector.errors import HostError
+with tempfile.TemporaryDirectory() as place:
+    assert not files.can_give(Path(place), {foreign})
+    try:
+        files.write_atomic(Path(place) / "drive", b"", mode=0o440, group={foreign})
+    except HostError as error:
+        print(error.message, error.detail, os.listdir(place), sep="|")
+""")
+    message, detail, left = done.stdout.decode().strip().split("|")
+    assert "not prepared for its group" in message
+    assert f"chgrp {foreign}" in detail
+    assert left == "[]"
+
+
+def test_lock_is_held_by_one_thread_at_a_time(tmp_path: Path) -> None:
+    inside, most = 0, 0
+
+    def work() -> None:
+        nonlocal inside, most
+        with locked(tmp_path / "lock", 10):
+            inside += 1
+            most = max(most, inside)
+            time.sleep(0.01)
+            inside -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+
+
+def test_shared_holders_keep_only_the_lonely_one_out(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with locked(lock, 1, shared=True), locked(lock, 1, shared=True), pytest.raises(HostError, match="too long"):  # noqa: SIM117
+        with locked(lock, 0.05):
+            pytest.fail("it was not alone")
+
+
+def test_lock_removed_by_its_holder_still_excludes(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with locked(path, 1):
+        path.unlink()
+    with locked(path, 1), pytest.raises(HostError), locked(path, 0.05):
+        pytest.fail("two hold it")
+
+
+def test_lock_of_a_dead_process_is_free(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    done = python(f"""
+from injector.system.locks import locked
+with locked(Path({str(path)!r}), 1):
+    os._exit(7)
+""")
+    assert done.returncode == 7
+    with locked(path, 0.5):
+        pass
