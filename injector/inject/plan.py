@@ -1,0 +1,213 @@
+"""The choice: by which channel a guest receives its identity, and what cannot be brought in; pure, on values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from injector.errors import InvalidRequest, Undeliverable
+from injector.inject.bus import MEDIUM_CHANGES_LIVE, drive_bus
+from injector.model.boot import BootRequest, NicOrder
+from injector.model.host import InjectionPolicy
+from injector.model.hostile import one_line
+from injector.model.image import Image
+from injector.model.instance import Instance
+from injector.model.keypair import KeyPair
+from injector.model.payload import Item, ItemKind, Payload
+from injector.model.plan import Carriage, ChannelKind, LeftOut, Plan
+
+# What the only reader of files on a drive gives them, whatever the drive says (cloud-init, write_injected_files).
+READER_MODE = 0o660
+READER_OWNERS = frozenset({None, "root", "root:root"})
+
+_FIELDS: Mapping[ItemKind, str] = {
+    ItemKind.KEY: "key_name",
+    ItemKind.FILE: "personality",
+    ItemKind.METADATA: "metadata",
+    ItemKind.USER_DATA: "user_data",
+    ItemKind.NETWORK: "networks",
+    ItemKind.PASSWORD: "adminPass",
+    ItemKind.HOSTNAME: "hostname",
+}
+_NAMES: Mapping[ChannelKind, str] = {
+    ChannelKind.CONFIG_DRIVE: "a config drive",
+    ChannelKind.PARTITION: "partition injection",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What bears on the choice, as far as the request and its image say it.
+
+    ``agent``: whether the image has something that reads a config drive; None when that is not known.
+    """
+
+    items: tuple[Item, ...]
+    image: Image
+    config_drive: bool = False
+    first_build: bool = True
+    agent: bool | None = None
+
+
+def asked_by_request(request: BootRequest, agent: bool | None = None) -> Asked:
+    """For whoever holds a request that no host has built yet."""
+    return Asked(request.items, request.image, request.config_drive, agent=agent)
+
+
+def asked_by_instance(instance: Instance, agent: bool | None = None) -> Asked:
+    """For the host that builds: a guest that ran before is no first build."""
+    first = instance.launched_at is None
+    return Asked(instance.items, instance.image, instance.config_drive, first_build=first, agent=agent)
+
+
+def choose(asked: Asked, policy: InjectionPolicy, carriages: Collection[Carriage]) -> Plan:
+    """The channel, its reason, and what goes through it.
+
+    Raises Undeliverable naming every required item that cannot be brought in (unless ``policy.undeliverable`` is
+    ``warn``: then they are left out), and InvalidRequest for image properties that mean nothing.
+    """
+    way = _way(asked, policy, {carriage.channel: carriage for carriage in carriages})
+    left_out = tuple(
+        LeftOut(item, obstacle) for item in asked.items if (obstacle := _obstacle(item, way, asked, policy))
+    )
+    _refuse(left_out, policy)
+    lost = {left.item for left in left_out}
+    items = tuple(item for item in asked.items if item not in lost)
+    if way.channel is ChannelKind.CONFIG_DRIVE:
+        return _drive_plan(way, asked, items, left_out)
+    if not items:
+        return Plan(ChannelKind.NONE, f"nothing to inject: {way.reason}", (), left_out)
+    return Plan(way.channel, way.reason, items, left_out)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """The row of the table that applies; ``carriage`` is None when the host does not offer the channel."""
+
+    channel: ChannelKind
+    reason: str
+    carriage: Carriage | None
+
+
+def _way(asked: Asked, policy: InjectionPolicy, offered: Mapping[ChannelKind, Carriage]) -> _Way:
+    match (_drive_wanted(asked, policy), policy.inject_partition):
+        case (str(wanted), _):
+            channel, reason = ChannelKind.CONFIG_DRIVE, wanted
+        case (None, -2):
+            channel = ChannelKind.NONE
+            reason = "no config drive is wanted and partition injection is off (inject_partition is -2)"
+        case (None, -1):
+            channel, reason = ChannelKind.PARTITION, "no config drive is wanted; the partition is found by inspection"
+        case (None, 0):
+            channel, reason = ChannelKind.PARTITION, "no config drive is wanted; the whole disk is one file system"
+        case (None, number):
+            channel, reason = ChannelKind.PARTITION, f"no config drive is wanted; the operator names partition {number}"
+    return _Way(channel, reason, offered.get(channel))
+
+
+def _drive_plan(way: _Way, asked: Asked, items: tuple[Item, ...], left_out: tuple[LeftOut, ...]) -> Plan:
+    if way.carriage is None:
+        raise Undeliverable(f"{way.reason}, but this host cannot make one", field="config_drive")
+    unknown = items and asked.agent is None
+    doubt = "; whether the image has an agent that reads it is not known" if unknown else ""
+    bus = drive_bus(asked.image)
+    return Plan(way.channel, way.reason + doubt, items, left_out, bus, MEDIUM_CHANGES_LIVE[bus])
+
+
+def _drive_wanted(asked: Asked, policy: InjectionPolicy) -> str | None:
+    """Who wants a config drive; None when nobody does."""
+    demand = asked.image.properties.get("img_config_drive", "optional")
+    if demand not in ("optional", "mandatory"):
+        message = f"img_config_drive '{demand}' of the image is neither optional nor mandatory"
+        raise InvalidRequest(message, field="img_config_drive")
+    if asked.config_drive:
+        return "the request asks for a config drive"
+    if demand == "mandatory":
+        return "the image demands a config drive (img_config_drive)"
+    if policy.force_config_drive and asked.first_build:
+        return "the operator forces a config drive (force_config_drive)"
+    return None
+
+
+def _obstacle(item: Item, way: _Way, asked: Asked, policy: InjectionPolicy) -> str | None:
+    """Why this way does not bring this item into the guest; None when it does."""
+    if way.channel is ChannelKind.NONE:
+        return way.reason
+    name = _NAMES[way.channel]
+    if way.carriage is None:
+        return f"{way.reason}, but this host does not offer {name}"
+    if way.channel is ChannelKind.CONFIG_DRIVE and asked.agent is False:
+        return "the image has no agent that reads a config drive"
+    if item.kind not in way.carriage.kinds:
+        return f"{name} does not carry it"
+    if not way.carriage.any_mode and (item.mode not in (None, READER_MODE) or item.owner not in READER_OWNERS):
+        return f"{name} cannot give a file another mode or owner than 0660 root"
+    return _switched_off(item, way.channel, policy)
+
+
+def _switched_off(item: Item, channel: ChannelKind, policy: InjectionPolicy) -> str | None:
+    if channel is not ChannelKind.PARTITION:
+        return None
+    if item.kind is ItemKind.KEY and not policy.inject_key:
+        return "the operator does not allow keys to be injected (inject_key)"
+    if item.kind is ItemKind.PASSWORD and not policy.inject_password:
+        return "the operator does not allow passwords to be injected (inject_password)"
+    return None
+
+
+def _refuse(left_out: Collection[LeftOut], policy: InjectionPolicy) -> None:
+    """Undeliverable for the required ones, those with the same obstacle named together."""
+    required = [left for left in left_out if left.item.required]
+    if not required or policy.undeliverable == "warn":
+        return
+    named: dict[str, list[str]] = {}
+    for left in required:
+        named.setdefault(left.reason, []).append(describe(left.item))
+    message = "; ".join(f"{', '.join(names)} cannot be delivered: {why}" for why, names in named.items())
+    raise Undeliverable(message, field=_FIELDS[required[0].item.kind])
+
+
+def describe(item: Item) -> str:
+    """The item in words for people, harmless to print."""
+    name = one_line(item.name, 255)
+    match item.kind:
+        case ItemKind.KEY:
+            return f"key '{name}'"
+        case ItemKind.FILE:
+            return f"file '{name}'"
+        case ItemKind.USER_DATA:
+            return "user-data"
+        case ItemKind.NETWORK:
+            return "the static network addresses"
+        case ItemKind.PASSWORD:
+            return "the password"
+        case _:
+            return item.kind.value
+
+
+def items_of(
+    payload: Payload,
+    *,
+    key: KeyPair | None = None,
+    metadata: Mapping[str, str] | None = None,
+    nics: Collection[NicOrder] = (),
+    password_given: bool = False,
+) -> tuple[Item, ...]:
+    """What counts as asked for: never a generated password, the name or the seed.
+
+    A password has size 0 here and a network too: the first must not be told, the second is known once cards exist.
+    """
+    items: list[Item] = []
+    if key is not None:
+        items.append(Item(ItemKind.KEY, key.name, len(key.public_key.encode())))
+    items += [Item(ItemKind.FILE, file.path, len(file.content), True, file.mode, file.owner) for file in payload.files]
+    if metadata:
+        size = sum(len(name.encode()) + len(value.encode()) for name, value in metadata.items())
+        items.append(Item(ItemKind.METADATA, ItemKind.METADATA.value, size))
+    if payload.user_data:
+        items.append(Item(ItemKind.USER_DATA, ItemKind.USER_DATA.value, len(payload.user_data)))
+    if password_given and payload.admin_password:
+        items.append(Item(ItemKind.PASSWORD, ItemKind.PASSWORD.value, 0))
+    if any(not subnet.dhcp for order in nics for subnet in order.network.subnets):
+        items.append(Item(ItemKind.NETWORK, ItemKind.NETWORK.value, 0))
+    return tuple(items)
