@@ -7,18 +7,19 @@ from dataclasses import dataclass
 
 from injector.errors import NoHost, Undeliverable
 from injector.inject import plan
-from injector.model.boot import BootRequest
+from injector.inject.plan import Asked
+from injector.model.flavor import Flavor
 from injector.model.host import HostFacts, Usage
-from injector.model.network import Nic
 from injector.settings import DispatcherSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One guest looking for a host: what it asks for, its cards, and the hosts already tried."""
+    """One guest looking for a host: what it asks for, its size, its zone, and the hosts already tried."""
 
-    request: BootRequest
-    nics: tuple[Nic, ...]
+    asked: Asked
+    flavor: Flavor
+    availability_zone: str | None = None
     tried: tuple[str, ...] = ()
 
 
@@ -34,14 +35,13 @@ def choose(
     carrying = _carrying(wanted, left)
     roomy = [host for host in carrying if _has_room(wanted, host, usage.get(host.name, Usage()), settings)]
     if not roomy:
-        flavor = wanted.request.flavor
+        flavor = wanted.flavor
         raise NoHost(f"no host has {flavor.vcpus} vCPUs and {flavor.ram} MiB left", field="flavor")
     return min(roomy, key=lambda host: (_load(host, usage.get(host.name, Usage())), host.name))
 
 
 def _in_zone(wanted: Wanted, host: HostFacts) -> bool:
-    zone = wanted.request.availability_zone
-    return zone is None or zone == host.availability_zone
+    return wanted.availability_zone in (None, host.availability_zone)
 
 
 def _carrying(wanted: Wanted, hosts: Collection[HostFacts]) -> list[HostFacts]:
@@ -49,7 +49,7 @@ def _carrying(wanted: Wanted, hosts: Collection[HostFacts]) -> list[HostFacts]:
     refusal: Undeliverable | None = None
     for host in hosts:
         try:
-            plan.choose(plan.asked_by_request(wanted.request), host.policy, host.carriages)
+            plan.choose(wanted.asked, host.policy, host.carriages)
             able.append(host)
         except Undeliverable as error:
             refusal = refusal or error
@@ -59,7 +59,7 @@ def _carrying(wanted: Wanted, hosts: Collection[HostFacts]) -> list[HostFacts]:
 
 
 def _has_room(wanted: Wanted, host: HostFacts, used: Usage, settings: DispatcherSettings) -> bool:
-    flavor = wanted.request.flavor
+    flavor = wanted.flavor
     processors = host.vcpus * settings.cpu_allocation_ratio - used.vcpus
     memory = host.memory_mib * settings.ram_allocation_ratio - used.ram
     return flavor.vcpus <= processors and flavor.ram <= memory

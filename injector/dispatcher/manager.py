@@ -12,6 +12,7 @@ from injector.db.store import Claims, Store
 from injector.dispatcher import record
 from injector.dispatcher.choose import Wanted, choose
 from injector.errors import InjectorError, NoHost, NotFound, StaleError, Undeliverable
+from injector.inject import plan
 from injector.model.boot import BootRequest, NicOrder
 from injector.model.context import Context
 from injector.model.host import HostFacts, Usage
@@ -139,7 +140,8 @@ class DispatcherManager:
         claims: _Taken,
     ) -> Instance:
         nics = tuple(claims.plug(order.network.id, order) for order in request.nics)
-        host = choose(Wanted(request, nics), hosts, usage, self._settings)
+        wanted = Wanted(plan.asked_by_request(request), request.flavor, request.availability_zone)
+        host = choose(wanted, hosts, usage, self._settings)
         forwards = claims.forward(host.name, nics, self._ports)
         usage[host.name] = usage.get(host.name, Usage()).plus(request.flavor.vcpus, request.flavor.ram)
         return _first_record(context, request, host, nics, forwards)
@@ -151,7 +153,7 @@ class DispatcherManager:
         if instance.state is not State.BUILDING or len(tried) >= self._settings.max_attempts:
             return False
         try:
-            wanted = Wanted(_request_of(instance), instance.nics, tried)
+            wanted = Wanted(plan.asked_by_instance(instance), instance.flavor, tried=tried)
             chosen = choose(wanted, self._store.hosts(), self._store.usage(), self._settings)
         except (NoHost, Undeliverable):
             return False
@@ -245,24 +247,4 @@ def _first_record(
         host=host.name,
         marks=(Mark(Step.SCHEDULE, now),),
         request_id=context.request_id,
-    )
-
-
-def _request_of(instance: Instance) -> BootRequest:
-    """The request again, as far as choosing another host needs it."""
-    return BootRequest(
-        instance_id=instance.id,
-        name=instance.name,
-        hostname=instance.hostname,
-        project_id=instance.project_id,
-        user_id=instance.user_id,
-        reservation_id=instance.reservation_id,
-        image=instance.image,
-        flavor=instance.flavor,
-        payload=instance.payload,
-        key=instance.key,
-        metadata=instance.asked_metadata,
-        items=instance.items,
-        config_drive=instance.config_drive,
-        availability_zone=instance.availability_zone,
     )
