@@ -63,8 +63,8 @@ class Boot(ApiShower):
     def _all_of(self, first: Document) -> list[Document]:
         """Every server of the request, in the order of their names."""
         reservation = first.get("OS-EXT-SRV-ATTR:reservation_id")
-        found = self.session.collection(SERVER.listing, "servers", reservation_id=reservation)
-        mine = [view for view in found if view.get("OS-EXT-SRV-ATTR:reservation_id") == reservation]
+        known = self.session.collection(SERVER.listing, "servers")
+        mine = [view for view in known if view.get("OS-EXT-SRV-ATTR:reservation_id") == reservation]
         return sorted(mine or [first], key=lambda view: int(view.get("OS-EXT-SRV-ATTR:launch_index") or 0))
 
     def _wait(self, goal: Goal, timeout: float) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NoReturn, TextIO
+from typing import TextIO
 
 from injector.client.arguments import positive
 from injector.client.command import ApiCommand
-from injector.client.exits import Unreachable
+from injector.client.exits import Refused, Unreachable
 from injector.client.find import SERVER, find_id
-from injector.client.watch import PATIENCE
+from injector.client.watch import Patience
 from injector.model.hostile import harmless
 
 INTERVAL = 1.0
@@ -29,30 +30,35 @@ class ConsoleLog(ApiCommand):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         identity = find_id(self.session, SERVER, parsed_args.server)
         if parsed_args.follow:
-            self._follow(identity, parsed_args.length)
+            self._follow(identity, parsed_args.length)  # until Ctrl-C, or the server is gone
+            return 0
         text = self._output(identity, parsed_args.length)
         _write(self.app.stdout, text if text.endswith("\n") or not text else f"{text}\n")
         return 0
 
-    def _follow(self, identity: str, length: int | None) -> NoReturn:
-        tail = Tail()
-        so_far = tail.add(self._output(identity, None)).text.splitlines(keepends=True)
+    def _follow(self, identity: str, length: int | None) -> None:
+        tail, windows = Tail(), self._windows(identity)
+        so_far = tail.add(next(windows)).text.splitlines(keepends=True)
         _write(self.app.stdout, "".join(so_far if length is None else so_far[-length:]))
-        silent_since: float | None = None
-        while True:
-            time.sleep(INTERVAL)
-            try:
-                self._print(tail.add(self._output(identity, None)))
-                silent_since = None
-            except Unreachable:
-                silent_since = silent_since or time.monotonic()
-                if time.monotonic() - silent_since >= PATIENCE:
-                    raise
+        for window in windows:
+            news = tail.add(window)
+            if news.gap:
+                self.say("\n-- the log was cut or begun anew: something may be missing here --")
+            _write(self.app.stdout, news.text)
 
-    def _print(self, news: News) -> None:
-        if news.gap:
-            self.say("\n-- the log was cut or begun anew: something may be missing here --")
-        _write(self.app.stdout, news.text)
+    def _windows(self, identity: str) -> Iterator[str]:
+        """The whole log, again and again; nothing while the server is built or the daemon is away for a moment."""
+        patience = Patience()
+        while True:
+            try:
+                yield self._output(identity, None)
+                patience.answered()
+            except Unreachable as error:
+                patience.unanswered(error)
+            except Refused as refused:
+                if refused.status != 409:
+                    raise
+            time.sleep(INTERVAL)
 
     def _output(self, identity: str, length: int | None) -> str:
         answer = self.session.post(f"{SERVER.path}/{identity}/action", {"os-getConsoleOutput": {"length": length}})

@@ -34,13 +34,14 @@ NETWORK = Kind("network", "/v2.0/networks", "/v2.0/networks", "networks", "netwo
 def find(session: Session, kind: Kind, asked: str) -> Document:
     """The view of the one thing whose id, or else whose name, is ``asked``; raises Failure when there is not just one.
 
-    Only exact names count: the Compute API's own ``name=`` filter matches parts of names too.
+    Only exact names count: Nova's own ``name=`` filter, for one, matches parts of names too.
     """
     if kind.any_id or _is_uuid(asked):
         by_id = _by_id(session, kind, asked)
         if by_id is not None:
             return by_id
-    named = [item for item in session.collection(kind.listing, kind.plural, name=asked) if item.get("name") == asked]
+    filters = {} if kind.any_id else {"name": asked}  # flavors cannot be asked for by name
+    named = [item for item in session.collection(kind.listing, kind.plural, **filters) if item.get("name") == asked]
     if not named:
         raise Failure(f"there is no {kind.noun} with the name or id '{asked}'")
     if len(named) > 1:

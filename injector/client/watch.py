@@ -128,15 +128,32 @@ def _between(earlier: dict[str, Any], later: dict[str, Any]) -> float:
     return (datetime.fromisoformat(later["at"]) - datetime.fromisoformat(earlier["at"])).total_seconds()
 
 
+@dataclass(slots=True)
+class Patience:
+    """Forgives the API a silence of PATIENCE seconds."""
+
+    since: float | None = None
+
+    def answered(self) -> None:
+        self.since = None
+
+    def unanswered(self, error: Unreachable) -> None:
+        """Raises ``error`` when the silence has lasted too long."""
+        now = time.monotonic()
+        self.since = self.since or now
+        if now - self.since >= PATIENCE:
+            raise error
+
+
 class Watch:
-    """Polls servers until each is judged; forgives the API a silence of PATIENCE seconds."""
+    """Polls servers until each is judged."""
 
     def __init__(self, session: Session, progress: Progress, timeout: float) -> None:
         self._session = session
         self._progress = progress
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
-        self._silent_since: float | None = None
+        self._patience = Patience()
 
     def boot(self, views: list[Document], goal: Goal) -> tuple[list[Document], list[Failure]]:
         """The last views of the servers, and the failures of those that did not come to ``goal``."""
@@ -191,13 +208,12 @@ class Watch:
         """The view now, or None when the API is silent and there is patience left."""
         try:
             view = get(self._session, SERVER, identity)
-        except Unreachable:
-            now = time.monotonic()
-            self._silent_since = self._silent_since or now
-            if now - self._silent_since >= PATIENCE or now >= self._deadline:
+        except Unreachable as error:
+            if time.monotonic() >= self._deadline:
                 raise
+            self._patience.unanswered(error)
             return None
-        self._silent_since = None
+        self._patience.answered()
         return view
 
     def _too_late(self, view: Document) -> Failure:
