@@ -1,0 +1,167 @@
+"""The dispatcher over a real store: nothing is acknowledged that is not kept, nothing kept that is not rung for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from injector.db import Store, open_store
+from injector.dispatcher.manager import DispatcherManager
+from injector.errors import BusUnavailable, Conflict, NoHost, NotFound, Undeliverable
+from injector.model.boot import BootRequest, NicOrder
+from injector.model.host import InjectionPolicy
+from injector.model.instance import Fault, State, Step
+from injector.model.payload import ItemKind
+from injector.model.report import Entering, Failed, Launched, Settled
+from injector.settings import DispatcherSettings
+from tests import builders
+
+CONTEXT = builders.a_context()
+NETWORK = builders.a_network(forwards=(22,))
+FAULT = Fault(503, "full", builders.NOON)
+
+
+class Bell:
+    """Remembers who was rung; a broken one answers as a bus that is down."""
+
+    def __init__(self) -> None:
+        self.rung: list[tuple[str, str]] = []
+        self.broken = False
+
+    def __call__(self, host: str, instance_id: str) -> None:
+        if self.broken:
+            raise BusUnavailable("the bus is down")
+        self.rung.append((host, instance_id))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    opened.add_network(NETWORK)
+    for name in ("a", "b"):
+        opened.save_host(builders.some_host_facts(name=name))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def bell() -> Bell:
+    return Bell()
+
+
+@pytest.fixture
+def dispatcher(store: Store, bell: Bell) -> DispatcherManager:
+    return DispatcherManager(store, bell, DispatcherSettings(ring_interval=0.05))
+
+
+def _request(number: int = 1, **changes: object) -> BootRequest:
+    values = {"instance_id": f"00000000-0000-4000-8000-{number:012d}", "nics": (NicOrder(NETWORK),)}
+    return builders.a_boot_request(**(values | changes))
+
+
+def test_a_request_becomes_a_record_with_claims_and_a_ring(
+    dispatcher: DispatcherManager, store: Store, bell: Bell
+) -> None:
+    (instance,) = dispatcher.build(CONTEXT, (_request(),), 1)
+    assert store.instance(instance.id) == instance
+    assert bell.rung == [("a", instance.id)]
+    assert instance.nics[0].addresses[0].ip == "10.0.2.15"
+    assert store.claims().forwards == {"a": frozenset({instance.forwards[0].host_port})}
+    assert instance.step is Step.SCHEDULE
+
+
+def test_a_bus_that_is_down_loses_nothing(dispatcher: DispatcherManager, bell: Bell) -> None:
+    bell.broken = True
+    (instance,) = dispatcher.build(CONTEXT, (_request(),), 1)
+    bell.broken = False
+    dispatcher.ring_silent()
+    assert bell.rung == []
+    time.sleep(0.06)
+    dispatcher.ring_silent()
+    assert bell.rung == [("a", instance.id)]
+
+
+def test_a_batch_is_spread_and_gets_different_claims(dispatcher: DispatcherManager) -> None:
+    instances = dispatcher.build(CONTEXT, tuple(_request(number) for number in range(1, 5)), 4)
+    assert sorted(instance.host or "" for instance in instances) == ["a", "a", "b", "b"]
+    assert len({instance.nics[0].addresses[0].ip for instance in instances}) == 4
+
+
+def test_less_than_the_minimum_keeps_nothing(dispatcher: DispatcherManager, store: Store, bell: Bell) -> None:
+    big = builders.a_flavor(ram=6000)
+    requests = tuple(_request(number, flavor=big) for number in range(1, 5))
+    with pytest.raises(NoHost):
+        dispatcher.build(CONTEXT, requests, 3)
+    assert (store.instances(), bell.rung, store.claims().addresses) == ((), [], {})
+    assert len(dispatcher.build(CONTEXT, requests, 2)) == 2
+
+
+def test_what_no_host_can_carry_is_refused_at_once(dispatcher: DispatcherManager, store: Store) -> None:
+    for name in ("a", "b"):
+        store.save_host(builders.some_host_facts(name=name, policy=InjectionPolicy(force_config_drive=False)))
+    item = builders.an_item(ItemKind.USER_DATA, "user_data")
+    with pytest.raises(Undeliverable, match="user-data"):
+        dispatcher.build(CONTEXT, (_request(items=(item,)),), 1)
+    assert store.instances() == ()
+
+
+def test_a_host_that_fails_is_followed_by_the_next_and_then_by_an_error(
+    dispatcher: DispatcherManager, store: Store, bell: Bell
+) -> None:
+    (instance,) = dispatcher.build(CONTEXT, (_request(),), 1)
+    assert dispatcher.report("a", instance.id, 1, Failed(FAULT, elsewhere=True))
+    moved = store.instance(instance.id)
+    assert (moved.host, moved.attempt, moved.tried, moved.state) == ("b", 2, ("a",), State.BUILDING)
+    assert bell.rung[-1] == ("b", instance.id)
+    assert set(store.claims().forwards) == {"b"}
+    assert not dispatcher.report("a", instance.id, 1, Entering(Step.START, builders.NOON))
+    assert dispatcher.assignment("a", instance.id) is None
+    dispatcher.report("b", instance.id, 2, Failed(FAULT, elsewhere=True))
+    failed = store.instance(instance.id)
+    assert (failed.state, failed.fault, store.claims().addresses) == (State.ERROR, FAULT, {})
+
+
+def test_a_delete_during_a_build_wins(dispatcher: DispatcherManager, store: Store) -> None:
+    (instance,) = dispatcher.build(CONTEXT, (_request(),), 1)
+    dispatcher.act(CONTEXT, instance.id, State.DELETING)
+    assert not dispatcher.report("a", instance.id, 1, Entering(Step.START, builders.NOON))
+    launched = Launched(builders.a_plan(), builders.a_receipt(), builders.NOON)
+    assert not dispatcher.report("a", instance.id, 1, launched)
+    assert dispatcher.report("a", instance.id, 1, Settled(State.DELETED, builders.NOON))
+    with pytest.raises(NotFound):
+        store.instance(instance.id)
+    assert not dispatcher.report("a", instance.id, 1, launched)
+
+
+def test_an_action_with_no_road_is_refused(dispatcher: DispatcherManager) -> None:
+    (instance,) = dispatcher.build(CONTEXT, (_request(),), 1)
+    with pytest.raises(Conflict):
+        dispatcher.act(CONTEXT, instance.id, State.STOPPING)
+    with pytest.raises(NotFound):
+        dispatcher.act(CONTEXT, "nobody", State.STOPPING)
+
+
+def test_a_taken_port_is_replaced_on_the_record(dispatcher: DispatcherManager, store: Store) -> None:
+    (instance,) = dispatcher.build(CONTEXT, (_request(),), 1)
+    taken = instance.forwards[0]
+    found = dispatcher.reforward("a", instance.id, 1, taken)
+    assert found == replace(taken, host_port=found.host_port)
+    assert found.host_port != taken.host_port
+    assert store.instance(instance.id).forwards == (found,)
+    assert store.claims().forwards == {"a": frozenset({found.host_port})}
+
+
+def test_the_patrol_rings_by_itself(dispatcher: DispatcherManager, bell: Bell) -> None:
+    bell.broken = True
+    dispatcher.build(CONTEXT, (_request(),), 1)
+    bell.broken = False
+    dispatcher.start()
+    deadline = time.monotonic() + 5
+    while not bell.rung and time.monotonic() < deadline:
+        time.sleep(0.01)
+    dispatcher.stop()
+    assert bell.rung
