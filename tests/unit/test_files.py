@@ -6,8 +6,6 @@ import errno
 import grp
 import os
 import stat
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -18,12 +16,12 @@ import pytest
 from injector.errors import HostError, NoSpace
 from injector.system import files
 from injector.system.locks import locked
-from injector.system.process import Finished, run
+from tests.outside import FOREIGN, NOBODY, ROOT, as_nobody, open_directory, prepared, python
 
-ROOT = os.geteuid() == 0
-NOBODY = 65534
-FOREIGN = 4321
-"""A group that nobody is in."""
+IMPORTS = (
+    "import tempfile; from pathlib import Path; from injector.errors import HostError\n"
+    "from injector.system import files"
+)
 needs_root = pytest.mark.skipif(not ROOT, reason="only root can prepare a directory for another user's group")
 
 
@@ -31,29 +29,10 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def python(script: str, *prefix: str) -> Finished:
-    """Run a script of ours in a process of its own."""
-    preamble = "import os; os.umask(0o022)\nfrom pathlib import Path\nfrom injector.system import files\n"
-    environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [*prefix, sys.executable, "-c", preamble + script]
-    return run(command, purpose="run a script", limits=None, timeout=30, env=environment, accept=None)
-
-
-def as_nobody(script: str) -> Finished:
-    """The same as a user with no groups and no privileges (as ourselves, when that is what we are)."""
-    return python(script, *["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if ROOT else [])
-
-
 @pytest.fixture
-def prepared() -> Iterator[Path]:
-    """What the operator makes for an unprivileged daemon: its own directory, setgid of QEMU's group."""
-    with tempfile.TemporaryDirectory() as parent:  # pytest's own are closed to other users
-        Path(parent).chmod(0o755)
-        path = Path(parent) / "instances"
-        path.mkdir()
-        os.chown(path, NOBODY, FOREIGN)
-        path.chmod(0o2711)
-        yield path
+def instances() -> Iterator[Path]:
+    with open_directory() as parent:
+        yield prepared(parent / "instances")
 
 
 def test_write_replaces_whole_with_the_mode(tmp_path: Path) -> None:
@@ -121,41 +100,47 @@ def test_root_gives_files_and_directories_to_the_group(tmp_path: Path) -> None:
 
 
 @needs_root
-def test_unprivileged_daemon_inherits_the_group_where_the_operator_prepared_it(prepared: Path) -> None:
-    done = as_nobody(f"""
-place = Path({str(prepared)!r}) / "5ca1ab1e"
+def test_unprivileged_daemon_inherits_the_group_where_the_operator_prepared_it(instances: Path) -> None:
+    done = as_nobody(
+        IMPORTS,
+        f"""
+place = Path({str(instances)!r}) / "5ca1ab1e"
 assert files.can_give(place.parent, {FOREIGN})
 files.make_directory(place.parent, 0o711, {FOREIGN})
 files.make_directory(place, 0o750, {FOREIGN})
 files.make_directory(place, 0o750, {FOREIGN})
 files.write_atomic(place / "disk.config", b"drive", mode=0o440, group={FOREIGN})
-""")
+""",
+    )
     assert done.stderr == ""
-    place = prepared / "5ca1ab1e"
+    place = instances / "5ca1ab1e"
     assert (place.stat().st_gid, mode(place), place.stat().st_uid) == (FOREIGN, 0o2750, NOBODY)
     drive = place / "disk.config"
     assert (drive.stat().st_gid, mode(drive)) == (FOREIGN, 0o440)
 
 
 @needs_root
-def test_unprivileged_daemon_does_not_lose_the_setgid_bit_to_a_tight_umask(prepared: Path) -> None:
-    done = as_nobody(f"os.umask(0o077)\nfiles.make_directory(Path({str(prepared)!r}) / 'i', 0o750, {FOREIGN})")
+def test_unprivileged_daemon_does_not_lose_the_setgid_bit_to_a_tight_umask(instances: Path) -> None:
+    done = as_nobody(
+        IMPORTS, f"os.umask(0o077)\nfiles.make_directory(Path({str(instances)!r}) / 'i', 0o750, {FOREIGN})"
+    )
     assert "HostError" in done.stderr
-    assert mode(prepared / "i") & stat.S_ISGID
+    assert mode(instances / "i") & stat.S_ISGID
 
 
 def test_unprepared_directory_is_the_operators_to_mend() -> None:
     foreign = next(entry.gr_gid for entry in grp.getgrall() if entry.gr_gid not in {*os.getgroups(), os.getegid()})
-    done = as_nobody(f"""
-import tempfile
-from injector.errors import HostError
+    done = as_nobody(
+        IMPORTS,
+        f"""
 with tempfile.TemporaryDirectory() as place:
     assert not files.can_give(Path(place), {foreign})
     try:
         files.write_atomic(Path(place) / "drive", b"", mode=0o440, group={foreign})
     except HostError as error:
         print(error.message, error.detail, os.listdir(place), sep="|")
-""")
+""",
+    )
     message, detail, left = done.stdout.decode().strip().split("|")
     assert "not prepared for its group" in message
     assert f"chgrp {foreign}" in detail
@@ -199,6 +184,7 @@ def test_lock_removed_by_its_holder_still_excludes(tmp_path: Path) -> None:
 def test_lock_of_a_dead_process_is_free(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     done = python(f"""
+from pathlib import Path
 from injector.system.locks import locked
 with locked(Path({str(path)!r}), 1):
     os._exit(7)
