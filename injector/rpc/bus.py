@@ -20,7 +20,7 @@ from injector.errors import BusUnavailable, InjectorError, InternalError, Versio
 from injector.model.context import Context
 from injector.rpc.endpoint import Endpoint, Gate, open_envelope, pack_context, refuse_unless_plain
 from injector.rpc.local import OUTSIDE, NobodyListens, broker_of
-from injector.rpc.native import RPCServer, messaging, metrics_options, tracing_options
+from injector.rpc.native import RPCServer, library_options, messaging, metrics_options, tracing_options
 from injector.rpc.scope import current_context
 
 LOG = logging.getLogger(__name__)
@@ -61,6 +61,13 @@ class Bus:
         self._client = messaging.get_rpc_client(transport, messaging.Target(exchange=EXCHANGE), retry=SEND_RETRIES)
         self._servers: list[Server] = []
         self._reached = not remote
+
+    @classmethod
+    def register(cls, conf: Options) -> None:
+        """Make ``transport_url`` and its like known before the configuration is parsed."""
+        for group, options in library_options():
+            if group is None:
+                conf.register_opts(options)
 
     @classmethod
     def open(cls, conf: Options, url: str | None = None) -> Self:

@@ -35,12 +35,14 @@ with _absent("eventlet"):
     from oslo_messaging._drivers import common as driver_common
     from oslo_messaging._metrics.client import oslo_messaging_metrics as metrics_options
     from oslo_messaging._tracing.client import oslo_messaging_tracing as tracing_options
+    from oslo_messaging.opts import list_opts as library_options
     from oslo_messaging.rpc.server import RPCServer
 
 __all__ = [
     "RPCServer",
     "driver_base",
     "driver_common",
+    "library_options",
     "messaging",
     "metrics_options",
     "tracing_options",
