@@ -1,1 +1,5 @@
 """The road between stations; ``injector.rpc.Client`` is the published Python client of the product."""
+
+from injector.rpc.client import Booted, BootOptions, Card, Client, File
+
+__all__ = ["BootOptions", "Booted", "Card", "Client", "File"]

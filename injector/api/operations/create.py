@@ -1,0 +1,195 @@
+"""From an order to boot requests: every name resolved, every secret sealed; nothing is looked up further down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from ipaddress import ip_address, ip_network
+from typing import TypeVar
+
+from injector.api import naming
+from injector.api.order import ServerOrder
+from injector.db import Store
+from injector.errors import Conflict, InvalidRequest, NotFound
+from injector.images.fit import require_fit
+from injector.inject.plan import items_of
+from injector.model.boot import BootRequest, NicOrder
+from injector.model.context import Context
+from injector.model.flavor import Flavor
+from injector.model.image import DiskFormat, Image, ImageStatus
+from injector.model.keypair import KeyPair
+from injector.model.network import Network, NicRequest
+from injector.model.payload import Item, ItemKind, Payload
+from injector.model.secret import Secret
+from injector.settings import ApiSettings
+from injector.system.vault import Vault
+
+DEFAULT_NETWORK = "default"
+_DISKS = frozenset({DiskFormat.RAW, DiskFormat.QCOW2})
+_DRIVE_WISHES = ("optional", "mandatory")
+
+_Found = TypeVar("_Found")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What the names of an order stand for."""
+
+    image: Image
+    kernel: Image | None
+    ramdisk: Image | None
+    flavor: Flavor
+    key: KeyPair | None
+    nics: tuple[NicOrder, ...]
+
+
+def resolve(order: ServerOrder, context: Context, store: Store) -> Resolved:
+    """InvalidRequest for whatever does not exist or does not fit, as in Nova; Conflict for an ambiguous network."""
+    image = _image(store, context, order.image_id, "imageRef", _DISKS)
+    kernel, ramdisk = _kernel_and_ramdisk(store, context, image)
+    flavor = _found(lambda: store.flavor(order.flavor_id), "flavorRef", f"Flavor {order.flavor_id} could not be found.")
+    nics = _nics(store, context, order.nics)
+    key = _key(store, context, order.key_name)
+    require_fit(image, flavor)
+    _require_zone(store, order.availability_zone)
+    return Resolved(image, kernel, ramdisk, flavor, key, nics)
+
+
+def _found(look_up: Callable[[], _Found], field: str, message: str) -> _Found:
+    """What is missing in a body is the body's fault: 400, where the same in a path is 404."""
+    try:
+        return look_up()
+    except NotFound as error:
+        raise InvalidRequest(message, field=field) from error
+
+
+def _image(store: Store, context: Context, image_id: str, field: str, formats: frozenset[DiskFormat]) -> Image:
+    image = _found(lambda: store.image(image_id), field, f"Can not find requested image {image_id}.")
+    if image.owner != context.project_id:
+        raise InvalidRequest(f"Can not find requested image {image_id}.", field=field)
+    if image.status is not ImageStatus.ACTIVE:
+        raise InvalidRequest(f"Image {image_id} is not active.", field=field)
+    if image.disk_format not in formats:
+        allowed = " or ".join(sorted(formats))
+        raise InvalidRequest(f"Image {image_id} is {image.disk_format.value}, not {allowed}.", field=field)
+    if image.properties.get("img_config_drive", "optional") not in _DRIVE_WISHES:
+        message = f"Image {image_id} has an img_config_drive that is neither optional nor mandatory."
+        raise InvalidRequest(message, field=field)
+    return image
+
+
+def _kernel_and_ramdisk(store: Store, context: Context, image: Image) -> tuple[Image | None, Image | None]:
+    kernel_id, ramdisk_id = image.properties.get("kernel_id"), image.properties.get("ramdisk_id")
+    if ramdisk_id and not kernel_id:
+        raise InvalidRequest(f"Image {image.id} has a ramdisk_id and no kernel_id.", field="imageRef")
+    kernel = (
+        _image(store, context, kernel_id, "imageRef kernel_id", frozenset({DiskFormat.KERNEL})) if kernel_id else None
+    )
+    if not ramdisk_id:
+        return kernel, None
+    return kernel, _image(store, context, ramdisk_id, "imageRef ramdisk_id", frozenset({DiskFormat.RAMDISK}))
+
+
+def _key(store: Store, context: Context, name: str | None) -> KeyPair | None:
+    if name is None:
+        return None
+    return _found(lambda: store.keypair(context.user_id, name), "key_name", f"Invalid key_name provided: {name}.")
+
+
+def _require_zone(store: Store, zone: str | None) -> None:
+    zones = {host.availability_zone for host in store.hosts()}
+    # With no host known, it is the dispatcher who says so (503): the zone may be right.
+    if zone is not None and zones and zone not in zones:
+        raise InvalidRequest(f"The requested availability_zone {zone} is not available.", field="availability_zone")
+
+
+def _nics(store: Store, context: Context, requests: tuple[NicRequest, ...] | None) -> tuple[NicOrder, ...]:
+    if requests is None:
+        chosen = _default_network(store.networks(context.project_id))
+        return () if chosen is None else (NicOrder(chosen),)
+    return tuple(_nic(store, context, request, index) for index, request in enumerate(requests))
+
+
+def _default_network(networks: tuple[Network, ...]) -> Network | None:
+    """For "auto", or nothing said: the network named "default", else the only one, else (there is none) no card."""
+    named = [network for network in networks if network.name == DEFAULT_NETWORK] or list(networks)
+    if len(named) > 1:
+        message = "Multiple possible networks found, use a network id in networks to be more specific."
+        raise Conflict(message, field="networks")
+    return named[0] if named else None
+
+
+def _nic(store: Store, context: Context, request: NicRequest, index: int) -> NicOrder:
+    field, message = f"networks[{index}].uuid", f"Network {request.network_id} could not be found."
+    network = _found(lambda: store.network(request.network_id), field, message)
+    if network.project_id != context.project_id:
+        raise InvalidRequest(message, field=field)
+    if request.fixed_ip is not None and not _has_static(network, request.fixed_ip):
+        field = f"networks[{index}].fixed_ip"
+        message = f"{request.fixed_ip} is in no subnet of network {network.name} that gives static addresses."
+        raise InvalidRequest(message, field=field)
+    return NicOrder(network, request.fixed_ip)
+
+
+def _has_static(network: Network, fixed_ip: str) -> bool:
+    address = ip_address(fixed_ip)
+    return any(address in ip_network(subnet.cidr) for subnet in network.subnets if not subnet.dhcp)
+
+
+class Draft:
+    """Boot requests of one order: what they share, and what each is given of its own."""
+
+    def __init__(self, order: ServerOrder, resolved: Resolved, context: Context) -> None:
+        self.reservation_id = naming.new_reservation_id()
+        self._order = order
+        self._resolved = resolved
+        self._context = context
+        self.admin_password: Secret | None = order.admin_password
+
+    def requests(self, vault: Vault, api: ApiSettings) -> tuple[BootRequest, ...]:
+        """One a server; without a password given, one is made for all of them, if the operator wants that."""
+        if self.admin_password is None and api.enable_instance_password:
+            self.admin_password = naming.new_password(api.password_length)
+        return tuple(self._request(vault, number) for number in range(1, self._order.maximum + 1))
+
+    def _request(self, vault: Vault, number: int) -> BootRequest:
+        order, resolved, instance_id = self._order, self._resolved, naming.new_instance_id()
+        payload = self._payload()
+        return BootRequest(
+            instance_id=instance_id,
+            name=naming.display_name(order.name, order.maximum, number),
+            hostname=order.hostname or naming.hostname(order.name, instance_id, order.maximum, number),
+            project_id=self._context.project_id,
+            user_id=self._context.user_id,
+            reservation_id=self.reservation_id,
+            image=resolved.image,
+            flavor=resolved.flavor,
+            payload=vault.seal(instance_id, payload),
+            kernel=resolved.kernel,
+            ramdisk=resolved.ramdisk,
+            key=resolved.key,
+            metadata=order.metadata,
+            items=self._items(payload),
+            nics=resolved.nics,
+            config_drive=order.config_drive,
+            availability_zone=order.availability_zone,
+            launch_index=number - 1,
+        )
+
+    def _payload(self) -> Payload:
+        return Payload(naming.new_seed(), self._order.user_data, self._order.files, self.admin_password)
+
+    def _items(self, payload: Payload) -> tuple[Item, ...]:
+        items = items_of(
+            payload,
+            key=self._resolved.key,
+            metadata=self._order.metadata,
+            nics=self._resolved.nics,
+            password_given=self._order.admin_password is not None,
+        )
+        return tuple(replace(item, required=False) if self._may_be_left_out(item) else item for item in items)
+
+    def _may_be_left_out(self, item: Item) -> bool:
+        if item.kind is ItemKind.FILE:
+            return item.name in self._order.optional_files
+        return item.kind in self._order.optional_kinds

@@ -1,0 +1,42 @@
+"""``/images`` in the shape of Glance v2: records, and the upload of their bytes."""
+
+from __future__ import annotations
+
+from falcon import Response
+
+from injector.api.http import ApiRequest, answer, done
+from injector.api.operations.images import Images
+from injector.api.views import images as views
+from injector.api.views.viewpoint import Document
+
+
+class ImageResource:
+    def __init__(self, images: Images) -> None:
+        self._images = images
+
+    def on_get_collection(self, req: ApiRequest, resp: Response) -> None:
+        asked, found = self._images.find(req.caller, req.parameters)
+        document: Document = {
+            "images": [views.detail(image) for image in found],
+            "first": req.path,
+            "schema": views.SCHEMA + "s",
+        }
+        if found and len(found) == asked.limit:
+            document["next"] = req.seen.next_page(req.path, req.parameters, found[-1].id)[0]["href"]
+        answer(resp, document)
+
+    def on_post_collection(self, req: ApiRequest, resp: Response) -> None:
+        image = self._images.create(req.caller, req.document())
+        resp.location = f"{req.prefix}/v2/images/{image.id}"
+        answer(resp, views.detail(image), 201)
+
+    def on_get(self, req: ApiRequest, resp: Response, image_id: str) -> None:
+        answer(resp, views.detail(self._images.show(req.caller, image_id)))
+
+    def on_delete(self, req: ApiRequest, resp: Response, image_id: str) -> None:
+        self._images.delete(req.caller, image_id)
+        done(resp)
+
+    def on_put_file(self, req: ApiRequest, resp: Response, image_id: str) -> None:
+        self._images.upload(req.caller, image_id, req.upload())
+        done(resp)

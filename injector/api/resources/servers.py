@@ -1,0 +1,58 @@
+"""``/servers``: create, list, show, delete, actions and the receipt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from falcon import Response
+
+from injector.api.http import ApiRequest, answer, done
+from injector.api.operations.servers import Servers
+from injector.api.views import servers as views
+from injector.api.views.viewpoint import Document, Viewpoint
+from injector.model.instance import Instance
+
+_View = Callable[[Instance, Viewpoint], Document]
+
+
+class ServerResource:
+    def __init__(self, servers: Servers) -> None:
+        self._servers = servers
+
+    def on_post_collection(self, req: ApiRequest, resp: Response) -> None:
+        made = self._servers.create(req.caller, req.document())
+        resp.location = f"{req.prefix}/v2.1/servers/{made.instances[0].id}"
+        if made.wants_reservation:
+            answer(resp, {"reservation_id": made.reservation_id}, 202)
+        else:
+            answer(resp, {"server": views.created(made.instances, made.admin_password, req.seen)}, 202)
+
+    def on_get_collection(self, req: ApiRequest, resp: Response) -> None:
+        self._list(req, resp, views.brief)
+
+    def on_get_detail(self, req: ApiRequest, resp: Response) -> None:
+        self._list(req, resp, views.detail)
+
+    def _list(self, req: ApiRequest, resp: Response, view: _View) -> None:
+        asked, found = self._servers.find(req.caller, req.parameters)
+        document: Document = {"servers": [view(instance, req.seen) for instance in found]}
+        if found and len(found) == asked.limit:
+            document["servers_links"] = req.seen.next_page(req.path, req.parameters, found[-1].id)
+        answer(resp, document)
+
+    def on_get(self, req: ApiRequest, resp: Response, server_id: str) -> None:
+        answer(resp, {"server": views.detail(self._servers.show(req.caller, server_id), req.seen)})
+
+    def on_delete(self, req: ApiRequest, resp: Response, server_id: str) -> None:
+        self._servers.delete(req.caller, server_id)
+        done(resp)
+
+    def on_post_action(self, req: ApiRequest, resp: Response, server_id: str) -> None:
+        output = self._servers.perform(req.caller, server_id, req.document())
+        if output is None:
+            done(resp, 202)
+        else:
+            answer(resp, {"output": output})
+
+    def on_get_receipt(self, req: ApiRequest, resp: Response, server_id: str) -> None:
+        answer(resp, {"receipt": views.receipt(server_id, self._servers.receipt(req.caller, server_id))})

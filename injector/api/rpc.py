@@ -1,0 +1,154 @@
+"""The operations behind the bus: what ``injector.rpc.Client`` calls, checked by the same schemas as REST."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from injector.api.operations import Operations
+from injector.api.views import flavors, hosts, images, keypairs, limits, networks, servers
+from injector.api.views.viewpoint import Document, Viewpoint
+from injector.errors import InvalidRequest
+from injector.model.context import Context
+from injector.rpc.client import TOPIC, VERSION
+
+__all__ = ["TOPIC", "ApiEndpoint"]
+
+_HERE = Viewpoint()
+
+
+class ApiEndpoint:
+    """Documents in, documents out, in the shape of REST's newest microversion with relative links."""
+
+    version = VERSION
+    methods = (
+        *("create_servers", "find_servers", "show_server", "delete_server", "act", "show_receipt"),
+        *("show_metadata", "set_metadata", "delete_metadata"),
+        *("create_keypair", "find_keypairs", "show_keypair", "delete_keypair"),
+        *("create_flavor", "find_flavors", "show_flavor", "delete_flavor"),
+        *("create_image", "find_images", "show_image", "delete_image"),
+        *("create_network", "find_networks", "show_network", "delete_network"),
+        *("find_hosts", "show_limits"),
+    )
+
+    def __init__(self, operations: Operations) -> None:
+        self._do = operations
+
+    # servers
+
+    def create_servers(self, context: Context, body: object) -> Document:
+        made = self._do.servers.create(context, body)
+        return {
+            "servers": [servers.detail(instance, _HERE) for instance in made.instances],
+            "reservation_id": made.reservation_id,
+            "admin_password": None if made.admin_password is None else made.admin_password.text(),
+        }
+
+    def find_servers(self, context: Context, parameters: Mapping[str, Any]) -> list[Document]:
+        _, found = self._do.servers.find(context, _texts(parameters))
+        return [servers.detail(instance, _HERE) for instance in found]
+
+    def show_server(self, context: Context, server_id: str) -> Document:
+        return servers.detail(self._do.servers.show(context, _text(server_id)), _HERE)
+
+    def delete_server(self, context: Context, server_id: str) -> None:
+        self._do.servers.delete(context, _text(server_id))
+
+    def act(self, context: Context, server_id: str, body: object) -> str | None:
+        return self._do.servers.perform(context, _text(server_id), body)
+
+    def show_receipt(self, context: Context, server_id: str) -> Document:
+        return servers.receipt(server_id, self._do.servers.receipt(context, _text(server_id)))
+
+    def show_metadata(self, context: Context, server_id: str) -> Document:
+        return dict(self._do.servers.metadata(context, _text(server_id)))
+
+    def set_metadata(self, context: Context, server_id: str, body: object, replace: bool) -> Document:
+        change = self._do.servers.replace_metadata if replace else self._do.servers.merge_metadata
+        return dict(change(context, _text(server_id), body))
+
+    def delete_metadata(self, context: Context, server_id: str, key: str) -> None:
+        self._do.servers.delete_metadata_item(context, _text(server_id), _text(key))
+
+    # key pairs
+
+    def create_keypair(self, context: Context, body: object) -> Document:
+        return keypairs.created(self._do.keypairs.create(context, body), _HERE)
+
+    def find_keypairs(self, context: Context, parameters: Mapping[str, Any]) -> list[Document]:
+        return _seen(self._do.keypairs.find(context, _texts(parameters)), keypairs.brief)
+
+    def show_keypair(self, context: Context, name: str) -> Document:
+        return keypairs.detail(self._do.keypairs.show(context, _text(name)), _HERE)
+
+    def delete_keypair(self, context: Context, name: str) -> None:
+        self._do.keypairs.delete(context, _text(name))
+
+    # flavors
+
+    def create_flavor(self, body: object) -> Document:
+        return flavors.detail(self._do.flavors.create(body), _HERE)
+
+    def find_flavors(self, parameters: Mapping[str, Any]) -> list[Document]:
+        return _seen(self._do.flavors.find(_texts(parameters)), flavors.detail)
+
+    def show_flavor(self, flavor_id: str) -> Document:
+        return flavors.detail(self._do.flavors.show(_text(flavor_id)), _HERE)
+
+    def delete_flavor(self, flavor_id: str) -> None:
+        self._do.flavors.delete(_text(flavor_id))
+
+    # images
+
+    def create_image(self, context: Context, body: object) -> Document:
+        return images.detail(self._do.images.create(context, body))
+
+    def find_images(self, context: Context, parameters: Mapping[str, Any]) -> list[Document]:
+        _, found = self._do.images.find(context, _texts(parameters))
+        return [images.detail(image) for image in found]
+
+    def show_image(self, context: Context, image_id: str) -> Document:
+        return images.detail(self._do.images.show(context, _text(image_id)))
+
+    def delete_image(self, context: Context, image_id: str) -> None:
+        self._do.images.delete(context, _text(image_id))
+
+    # networks
+
+    def create_network(self, context: Context, body: object) -> Document:
+        return networks.detail(self._do.networks.create(context, body))
+
+    def find_networks(self, context: Context, parameters: Mapping[str, Any]) -> list[Document]:
+        _, found = self._do.networks.find(context, _texts(parameters))
+        return [networks.detail(network) for network in found]
+
+    def show_network(self, context: Context, network_id: str) -> Document:
+        return networks.detail(self._do.networks.show(context, _text(network_id)))
+
+    def delete_network(self, context: Context, network_id: str) -> None:
+        self._do.networks.delete(context, _text(network_id))
+
+    # hosts and limits
+
+    def find_hosts(self) -> list[Document]:
+        return [hosts.detail(host) for host in self._do.hosts.all()]
+
+    def show_limits(self, context: Context) -> Document:
+        return limits.absolute(self._do.limits.quotas, self._do.limits.used(context), _HERE)
+
+
+def _seen(found: tuple[Any, ...], view: Callable[[Any, Viewpoint], Document]) -> list[Document]:
+    return [view(one, _HERE) for one in found]
+
+
+def _text(value: object) -> str:
+    """An id or a name; the bus carries any JSON value, and the database would stumble over it."""
+    if not isinstance(value, str):
+        raise InvalidRequest("An id or a name must be text.")
+    return value
+
+
+def _texts(parameters: object) -> dict[str, str]:
+    if not isinstance(parameters, Mapping):
+        raise InvalidRequest("The parameters of a list must be a mapping.", field="parameters")
+    return {_text(name): _text(value) for name, value in parameters.items()}

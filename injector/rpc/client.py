@@ -1,0 +1,270 @@
+"""The published Python client: every operation of the API over the bus, bytes in, documents out.
+
+    from oslo_config import cfg
+    from injector.rpc import BootOptions, Client, File
+
+    with Client.connect(cfg.ConfigOpts(), "rabbit://injector:secret@broker/") as client:
+        made = client.boot("web", image_id, flavor_id, BootOptions(files=(File("/etc/motd", b"hello"),)))
+
+Documents are those of REST at its newest microversion. Each method raises the errors of ``injector.errors`` that the
+operation ends in; BusUnavailable when nobody answers. ``local://`` exists only inside ``injector serve``. The bytes of
+an image do not travel on the bus: they are uploaded with ``PUT /v2/images/{id}/file``.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from injector.model.context import Context
+from injector.rpc.bus import Bus, Options
+
+TOPIC = "injector-api"
+VERSION = "1.0"
+
+_PAGE = 1000
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file to inject; ``mode`` and ``owner`` (``user`` or ``user:group``) where the channel can give them.
+
+    ``best_effort``: boot even if it cannot be delivered.
+    """
+
+    path: str
+    content: bytes
+    mode: int | None = None
+    owner: str | None = None
+    best_effort: bool = False
+
+    def document(self) -> Document:
+        said: Document = {"path": self.path, "contents": b64encode(self.content).decode()}
+        if self.mode is not None:
+            said["injector:mode"] = f"{self.mode:04o}"
+        if self.owner is not None:
+            said["injector:owner"] = self.owner
+        if self.best_effort:
+            said["injector:best_effort"] = True
+        return said
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One card to plug, by the id of its network."""
+
+    network_id: str
+    fixed_ip: str | None = None
+
+    def document(self) -> Document:
+        return {"uuid": self.network_id} | ({} if self.fixed_ip is None else {"fixed_ip": self.fixed_ip})
+
+
+@dataclass(frozen=True, slots=True)
+class BootOptions:
+    """What a guest is given beside its image and flavor; ``best_effort`` names kinds of item that may be left out."""
+
+    key_name: str | None = None
+    user_data: bytes | None = None
+    files: tuple[File, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    networks: Literal["auto", "none"] | tuple[Card, ...] = "auto"
+    config_drive: bool | None = None
+    admin_password: str | None = None
+    availability_zone: str | None = None
+    hostname: str | None = None
+    min_count: int = 1
+    max_count: int | None = None
+    best_effort: tuple[str, ...] = ()
+
+    def document(self) -> Document:
+        """As a ``server`` of the create call has it."""
+        said: Document = {
+            "key_name": self.key_name,
+            "user_data": None if self.user_data is None else b64encode(self.user_data).decode(),
+            "personality": [file.document() for file in self.files] or None,
+            "metadata": dict(self.metadata) or None,
+            "config_drive": self.config_drive,
+            "adminPass": self.admin_password,
+            "availability_zone": self.availability_zone,
+            "hostname": self.hostname,
+            "min_count": self.min_count,
+            "max_count": self.max_count,
+            "injector:best_effort": list(self.best_effort) or None,
+        }
+        networks = self.networks if isinstance(self.networks, str) else [card.document() for card in self.networks]
+        return {key: value for key, value in said.items() if value is not None} | {"networks": networks or "none"}
+
+
+@dataclass(frozen=True, slots=True)
+class Booted:
+    """The servers of one request; ``admin_password`` is told here and nowhere else."""
+
+    servers: tuple[Document, ...]
+    reservation_id: str
+    admin_password: str | None
+
+
+class Client:
+    """For any number of threads. ``context`` says who calls; None is the request of the thread, or a new one."""
+
+    def __init__(self, bus: Bus, context: Context | None = None) -> None:
+        self._bus = bus
+        self._context = context
+
+    @classmethod
+    def connect(cls, conf: Options, url: str | None = None) -> Self:
+        """Over a connection of its own; BusUnavailable at once where ``local://`` is not served in this process."""
+        return cls(Bus.connect(conf, url))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._bus.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # servers
+
+    def boot(self, name: str, image_id: str, flavor_id: str, options: BootOptions | None = None) -> Booted:
+        """Returns once the records are durable; the guests are still being built then."""
+        server = {"name": name, "imageRef": image_id, "flavorRef": flavor_id}
+        return self.create_servers(server | (options or BootOptions()).document())
+
+    def create_servers(self, server: Mapping[str, Any]) -> Booted:
+        """The same from a ``server`` document as REST has it."""
+        made = self._call("create_servers", body={"server": dict(server)})
+        return Booted(tuple(made["servers"]), made["reservation_id"], made["admin_password"])
+
+    def servers(self, **parameters: str | int | bool) -> list[Document]:
+        """The newest first; ``name``, ``status``, ``host``, ``limit``, ``marker``, ``deleted``, … as in REST."""
+        if "limit" in parameters:
+            return self._find("find_servers", parameters)
+        found = page = self._find("find_servers", parameters)
+        while len(page) == _PAGE:
+            page = self._find("find_servers", parameters | {"marker": page[-1]["id"]})
+            found = found + page
+        return found
+
+    def show(self, server_id: str) -> Document:
+        return self._document("show_server", server_id=server_id)
+
+    def delete(self, server_id: str) -> None:
+        """Begin to delete it; it is gone when ``show`` raises NotFound."""
+        self._call("delete_server", server_id=server_id)
+
+    def start(self, server_id: str) -> None:
+        self._act(server_id, {"os-start": None})
+
+    def stop(self, server_id: str) -> None:
+        self._act(server_id, {"os-stop": None})
+
+    def reboot(self, server_id: str, *, hard: bool = False) -> None:
+        self._act(server_id, {"reboot": {"type": "HARD" if hard else "SOFT"}})
+
+    def console_log(self, server_id: str, lines: int | None = None) -> str:
+        """The last ``lines`` of the console, harmless to print; None is all that is kept."""
+        return str(self._act(server_id, {"os-getConsoleOutput": {"length": lines}}))
+
+    def receipt(self, server_id: str) -> Document:
+        """What was delivered, item by item; NotFound until something was."""
+        return self._document("show_receipt", server_id=server_id)
+
+    def metadata(self, server_id: str) -> Document:
+        return self._document("show_metadata", server_id=server_id)
+
+    def set_metadata(self, server_id: str, metadata: Mapping[str, str], *, replace: bool = False) -> Document:
+        """Merge into the record's metadata, or replace it; what the guest was given stays as it is."""
+        return self._document("set_metadata", server_id=server_id, body={"metadata": dict(metadata)}, replace=replace)
+
+    def delete_metadata(self, server_id: str, key: str) -> None:
+        self._call("delete_metadata", server_id=server_id, key=key)
+
+    # key pairs, flavors, images, networks, hosts
+
+    def add_keypair(self, name: str, public_key: str) -> Document:
+        return self._document("create_keypair", body={"keypair": {"name": name, "public_key": public_key}})
+
+    def keypairs(self) -> list[Document]:
+        return self._find("find_keypairs", {})
+
+    def keypair(self, name: str) -> Document:
+        return self._document("show_keypair", name=name)
+
+    def delete_keypair(self, name: str) -> None:
+        self._call("delete_keypair", name=name)
+
+    def create_flavor(self, flavor: Mapping[str, Any]) -> Document:
+        """``name``, ``vcpus``, ``ram`` in MiB, ``disk`` in GiB, and perhaps ``id``."""
+        return self._document("create_flavor", body={"flavor": dict(flavor)})
+
+    def flavors(self, **parameters: str | int) -> list[Document]:
+        return self._find("find_flavors", parameters)
+
+    def flavor(self, flavor_id: str) -> Document:
+        return self._document("show_flavor", flavor_id=flavor_id)
+
+    def delete_flavor(self, flavor_id: str) -> None:
+        self._call("delete_flavor", flavor_id=flavor_id)
+
+    def create_image(self, image: Mapping[str, Any]) -> Document:
+        """A record that waits for its bytes: ``name``, ``disk_format``, properties."""
+        return self._document("create_image", body=dict(image))
+
+    def images(self, **parameters: str | int) -> list[Document]:
+        return self._find("find_images", parameters)
+
+    def image(self, image_id: str) -> Document:
+        return self._document("show_image", image_id=image_id)
+
+    def delete_image(self, image_id: str) -> None:
+        self._call("delete_image", image_id=image_id)
+
+    def create_network(self, network: Mapping[str, Any]) -> Document:
+        """``name``, ``injector:kind`` and what that kind needs, as REST has it."""
+        return self._document("create_network", body={"network": dict(network)})
+
+    def networks(self, **parameters: str | int) -> list[Document]:
+        return self._find("find_networks", parameters)
+
+    def network(self, network_id: str) -> Document:
+        return self._document("show_network", network_id=network_id)
+
+    def delete_network(self, network_id: str) -> None:
+        self._call("delete_network", network_id=network_id)
+
+    def hosts(self) -> list[Document]:
+        """What each compute last said of itself."""
+        found: list[Document] = self._call("find_hosts")
+        return found
+
+    def limits(self) -> Document:
+        return self._document("show_limits")
+
+    # how it is asked
+
+    def _act(self, server_id: str, action: Document) -> str | None:
+        output: str | None = self._call("act", server_id=server_id, body=action)
+        return output
+
+    def _find(self, method: str, parameters: Mapping[str, str | int | bool]) -> list[Document]:
+        asked = {name: str(value) for name, value in parameters.items()}
+        found: list[Document] = self._call(method, parameters=asked)
+        return found
+
+    def _document(self, method: str, **arguments: Any) -> Document:
+        document: Document = self._call(method, **arguments)
+        return document
+
+    def _call(self, method: str, **arguments: Any) -> Any:
+        return self._bus.call(TOPIC, method, version=VERSION, context=self._context, **arguments)
