@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -162,15 +163,15 @@ def _refuse(left_out: Collection[LeftOut], policy: InjectionPolicy) -> None:
         return
     named: dict[str, list[str]] = {}
     for left in required:
-        named.setdefault(left.reason, []).append(describe(left.item))
+        named.setdefault(left.reason, []).append(describe(left.item.kind, left.item.name))
     message = "; ".join(f"{', '.join(names)} cannot be delivered: {why}" for why, names in named.items())
     raise Undeliverable(message, field=_FIELDS[required[0].item.kind])
 
 
-def describe(item: Item) -> str:
-    """The item in words for people, harmless to print."""
-    name = one_line(item.name, 255)
-    match item.kind:
+def describe(kind: ItemKind, name: str) -> str:
+    """An item in words for people, harmless to print."""
+    name = one_line(name, 255)
+    match kind:
         case ItemKind.KEY:
             return f"key '{name}'"
         case ItemKind.FILE:
@@ -182,7 +183,12 @@ def describe(item: Item) -> str:
         case ItemKind.PASSWORD:
             return "the password"
         case _:
-            return item.kind.value
+            return kind.value
+
+
+def canonical(metadata: Mapping[str, str]) -> bytes:
+    """Metadata as one content: what its size and digest are of, whatever the order of its keys."""
+    return json.dumps(metadata, sort_keys=True).encode()
 
 
 def items_of(
@@ -202,8 +208,7 @@ def items_of(
         items.append(Item(ItemKind.KEY, key.name, len(key.public_key.encode())))
     items += [Item(ItemKind.FILE, file.path, len(file.content), True, file.mode, file.owner) for file in payload.files]
     if metadata:
-        size = sum(len(name.encode()) + len(value.encode()) for name, value in metadata.items())
-        items.append(Item(ItemKind.METADATA, ItemKind.METADATA.value, size))
+        items.append(Item(ItemKind.METADATA, ItemKind.METADATA.value, len(canonical(metadata))))
     if payload.user_data:
         items.append(Item(ItemKind.USER_DATA, ItemKind.USER_DATA.value, len(payload.user_data)))
     if password_given and payload.admin_password:

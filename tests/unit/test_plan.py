@@ -238,7 +238,7 @@ def test_everything_asked_for_becomes_an_item() -> None:
     assert items == (
         Item(ItemKind.KEY, "laptop", len(a.PUBLIC_KEY)),
         Item(ItemKind.FILE, "/etc/motd", 5, True, 0o600, "ada"),
-        Item(ItemKind.METADATA, "metadata", 8),
+        Item(ItemKind.METADATA, "metadata", len(r'{"role": "w\u00ebb"}')),
         Item(ItemKind.USER_DATA, "user_data", 9),
         Item(ItemKind.PASSWORD, "password", 0),
         Item(ItemKind.NETWORK, "network", 0),

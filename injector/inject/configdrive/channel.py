@@ -1,0 +1,126 @@
+"""The config drive as a channel: made once, read back by other eyes, never written over."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from injector.errors import ChannelBroken
+from injector.inject import receipt as receipts
+from injector.inject.bus import drive_device
+from injector.inject.channel import Delivery, Fitting
+from injector.inject.configdrive.contents import Contents, contents_of
+from injector.inject.configdrive.evidence import seen_on, versions_on
+from injector.inject.configdrive.iso9660 import Iso9660Packer
+from injector.inject.configdrive.packer import LABEL, Packer, Volume
+from injector.inject.configdrive.reading import label_of, read_iso9660
+from injector.inject.configdrive.tree import LATEST, Tree, knows, tree_of
+from injector.inject.receipt import SecretDigest, Seen, Thing
+from injector.model.payload import ItemKind
+from injector.model.plan import Carriage, ChannelKind, Plan
+from injector.model.receipt import Receipt
+from injector.model.secret import Secret
+from injector.model.workspace import Workspace
+from injector.settings import DriveSettings
+from injector.system import files
+
+_MODE = 0o440
+_DAMAGED = (ValueError, KeyError, TypeError, AttributeError)
+
+
+class ConfigDriveChannel:
+    """A drive holds passwords and user-data: 0440, for ``group`` only (QEMU's; None: whatever the directory gives)."""
+
+    carriage = Carriage(ChannelKind.CONFIG_DRIVE, frozenset(ItemKind))
+
+    def __init__(
+        self, settings: DriveSettings, digest: SecretDigest, group: int | None = None, packer: Packer | None = None
+    ) -> None:
+        self._settings = settings
+        self._digest = digest
+        self._group = group
+        self._packer = packer or Iso9660Packer()
+
+    def fittings(self, plan: Plan, workspace: Workspace) -> tuple[Fitting, ...]:
+        bus = plan.drive_bus or "scsi"
+        return (Fitting(workspace.config_drive, drive_device(bus), bus),)
+
+    def deliver(self, delivery: Delivery) -> Receipt:
+        """Make the drive and prove it. One that is there already stays, and must hold exactly this delivery."""
+        contents = contents_of(delivery, self._settings)
+        asked = _asked(delivery, contents)
+        tree = tree_of(contents, self._settings)
+        try:
+            self._write(tree, delivery)
+            image = _read_again(delivery.workspace.config_drive)
+        except OSError as error:
+            raise ChannelBroken("the config drive could not be written or read back", detail=str(error)) from error
+        seen = _examine(image, tree, asked)
+        items = receipts.read_back(asked, seen, self._digest) + receipts.left_out(delivery.plan.left_out)
+        return Receipt(
+            channel=delivery.plan.channel,
+            reason=delivery.plan.reason,
+            items=items,
+            drive_digest=hashlib.sha256(image).hexdigest(),
+            drive_size=len(image),
+            drive_format=self._packer.format,
+        )
+
+    def verify(self, workspace: Workspace, receipt: Receipt) -> tuple[str, ...]:
+        """How the drive on this host differs from its receipt: a sentence each, none when it is the same."""
+        try:
+            image = _read_again(workspace.config_drive)
+        except OSError:
+            return ("the config drive is gone",)
+        if hashlib.sha256(image).hexdigest() == receipt.drive_digest:
+            return ()
+        changed = "the config drive is not the one that was delivered"
+        try:
+            seen = seen_on(read_iso9660(image), LATEST)
+        except _DAMAGED:
+            return (changed, "it cannot be read")
+        return (changed, *receipts.differences(receipt.items, seen, self._digest))
+
+    def _write(self, tree: Tree, delivery: Delivery) -> None:
+        drive = delivery.workspace.config_drive
+        if drive.exists():
+            return
+        with files.disk_full("write the config drive"), files.staged(drive.parent, drive.name) as part:
+            self._packer.pack(tree, Volume(delivery.instance.created_at), part.file)
+            part.publish(drive, mode=_MODE, group=self._group)
+
+
+def _asked(delivery: Delivery, contents: Contents) -> dict[Thing, Secret]:
+    """What the plan promises, and what every drive carries besides: the hostname, and a generated password."""
+    asked = receipts.contents_asked(delivery)
+    asked[Thing(ItemKind.HOSTNAME, "hostname")] = Secret(contents.hostname)
+    if contents.admin_password:
+        asked.setdefault(Thing(ItemKind.PASSWORD, "password"), contents.admin_password)
+    return asked
+
+
+def _read_again(drive: Path) -> bytes:
+    """From the disk, as far as the kernel lets go of its cache: what was just written there proves nothing."""
+    with drive.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        return file.read()
+
+
+def _examine(image: bytes, tree: Tree, asked: Mapping[Thing, Secret]) -> dict[Thing, Seen]:
+    """What was seen in the newest version; ChannelBroken unless every file and, in every version, every item agree."""
+    try:
+        found, label = read_iso9660(image), label_of(image)
+    except ValueError as error:
+        raise ChannelBroken("the config drive cannot be read back", detail=str(error)) from error
+    if label != LABEL or found != tree:
+        raise ChannelBroken("the config drive does not hold what was to be written on it")
+    for version in versions_on(found):
+        receipts.prove(_known_to(version, asked), seen_on(found, version))
+    return seen_on(found, LATEST)
+
+
+def _known_to(version: str, asked: Mapping[Thing, Secret]) -> dict[Thing, Secret]:
+    networks = knows(version, "network_data.json")
+    return {thing: content for thing, content in asked.items() if networks or thing.kind is not ItemKind.NETWORK}

@@ -1,0 +1,68 @@
+"""Finds the items of a request on a config drive that was read back, as a guest's agent would look for them."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from injector.inject.configdrive.tree import Tree
+from injector.inject.plan import READER_MODE, canonical
+from injector.inject.receipt import Seen, Thing, address_lines, things
+from injector.model.payload import ItemKind
+from injector.model.secret import Secret
+
+
+def versions_on(tree: Tree) -> tuple[str, ...]:
+    """Every OpenStack version directory of the drive."""
+    parts = (path.split("/") for path in tree)
+    return tuple(part[1] for part in parts if part[0] == "openstack" and part[2:] == ["meta_data.json"])
+
+
+def seen_on(tree: Tree, version: str) -> dict[Thing, Seen]:
+    """What an agent that reads this version finds; ``where`` is a path, with a JSON pointer after ``#`` into a file.
+
+    ValueError when a document of the version is malformed; KeyError when one refers to what is not there.
+    """
+    where = f"openstack/{version}/meta_data.json"
+    document = json.loads(tree[where])
+    seen = _files(tree, document)
+    seen |= {thing: Seen(content, f"{where}#{pointer}") for thing, content, pointer in _metadata(document)}
+    if (user_data := tree.get(f"openstack/{version}/user_data")) is not None:
+        seen[Thing(ItemKind.USER_DATA, "user_data")] = Seen(Secret(user_data), f"openstack/{version}/user_data")
+    if network := tree.get(f"openstack/{version}/network_data.json"):
+        addresses = Secret(_addresses(json.loads(network)))
+        seen[Thing(ItemKind.NETWORK, "network")] = Seen(addresses, f"openstack/{version}/network_data.json")
+    return seen
+
+
+def _files(tree: Tree, document: Mapping[str, Any]) -> dict[Thing, Seen]:
+    entries = document.get("files", [])
+    named = things((ItemKind.FILE, entry["path"]) for entry in entries)
+    paths = ["openstack/" + entry["content_path"].lstrip("/") for entry in entries]
+    return {thing: Seen(Secret(tree[path]), path, READER_MODE) for thing, path in zip(named, paths, strict=True)}
+
+
+def _metadata(document: Mapping[str, Any]) -> Iterator[tuple[Thing, Secret, str]]:
+    for name, text in document.get("public_keys", {}).items():
+        yield Thing(ItemKind.KEY, name), Secret(text), f"/public_keys/{_escape(name)}"
+    if "meta" in document:
+        yield Thing(ItemKind.METADATA, "metadata"), Secret(canonical(document["meta"])), "/meta"
+    if "admin_pass" in document:
+        yield Thing(ItemKind.PASSWORD, "password"), Secret(document["admin_pass"]), "/admin_pass"
+    yield Thing(ItemKind.HOSTNAME, "hostname"), Secret(document["hostname"]), "/hostname"
+
+
+def _escape(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _addresses(document: Mapping[str, Any]) -> bytes:
+    macs = {link["id"]: link["ethernet_mac_address"] for link in document.get("links", [])}
+    static = (network for network in document.get("networks", []) if "ip_address" in network)
+    return address_lines((macs[one["link"]], f"{one['ip_address']}/{_length(one['netmask'])}") for one in static)
+
+
+def _length(netmask: str) -> int:
+    return int(ipaddress.ip_address(netmask)).bit_count()

@@ -1,0 +1,90 @@
+"""OpenStack's ``network_data.json``: the cards of the guest, their addresses, routes and name servers."""
+
+from __future__ import annotations
+
+import ipaddress
+import uuid
+from collections.abc import Collection
+from typing import Any
+
+from injector.model.instance import Instance
+from injector.model.network import Address, NetworkKind, Nic, Subnet
+
+Json = dict[str, Any]
+
+
+def network_data(instance: Instance) -> Json:
+    """``{}`` for a guest without cards. A card without subnets is skipped, as in Nova: nothing is known of it.
+
+    Unlike Nova, every subnet of a card is described and not only the first of each family, and an MTU that is not
+    known or is DHCP's to tell is left out: a null one has broken readers (cloud-init issue 2761).
+    """
+    if not instance.nics:
+        return {}
+    links: list[Json] = []
+    networks: list[Json] = []
+    services: list[Json] = []
+    for number, nic in enumerate(instance.nics):
+        if not nic.addresses:
+            continue
+        link = _link(f"interface{number}", nic, instance.id)
+        links.append(link)
+        for address in nic.addresses:
+            networks.append(_network(f"network{len(networks)}", link["id"], nic, address))
+            services += [entry for entry in _name_servers(address.subnet) if entry not in services]
+    return {"links": links, "networks": networks, "services": services}
+
+
+def static_addresses(nics: Collection[Nic]) -> tuple[tuple[Nic, Address], ...]:
+    """The addresses the guest must be told."""
+    return tuple((nic, address) for nic in nics for address in nic.addresses if _is_static(address))
+
+
+def _is_static(address: Address) -> bool:
+    return address.ip is not None and not address.subnet.dhcp
+
+
+def _link(name: str, nic: Nic, instance_id: str) -> Json:
+    link: Json = {
+        "id": name,
+        "vif_id": str(uuid.uuid5(uuid.UUID(instance_id), nic.mac)),
+        "type": "bridge" if nic.network.kind is NetworkKind.BRIDGE else "phy",
+    }
+    if nic.network.mtu is not None and not any(address.subnet.dhcp for address in nic.addresses):
+        link["mtu"] = nic.network.mtu
+    return link | {"ethernet_mac_address": nic.mac}
+
+
+def _network(name: str, link: str, nic: Nic, address: Address) -> Json:
+    family = f"ipv{ipaddress.ip_network(address.subnet.cidr).version}"
+    kind = family if _is_static(address) else f"{family}_dhcp"
+    network: Json = {"id": name, "type": kind, "link": link}
+    if _is_static(address):
+        network |= _static(address)
+    return network | {"network_id": nic.network.id}
+
+
+def _static(address: Address) -> Json:
+    subnet = address.subnet
+    return {
+        "ip_address": address.ip,
+        "netmask": str(ipaddress.ip_network(subnet.cidr).netmask),
+        "routes": _routes(subnet),
+        "services": _name_servers(subnet),
+    }
+
+
+def _routes(subnet: Subnet) -> list[Json]:
+    """The default route first, then those of the subnet."""
+    everywhere = "0.0.0.0/0" if ipaddress.ip_network(subnet.cidr).version == 4 else "::/0"
+    pairs = [(everywhere, subnet.gateway)] if subnet.gateway else []
+    pairs += [(route.destination, route.gateway) for route in subnet.routes]
+    return [_route(ipaddress.ip_network(destination), gateway) for destination, gateway in pairs]
+
+
+def _route(destination: ipaddress.IPv4Network | ipaddress.IPv6Network, gateway: str) -> Json:
+    return {"network": str(destination.network_address), "netmask": str(destination.netmask), "gateway": gateway}
+
+
+def _name_servers(subnet: Subnet) -> list[Json]:
+    return [{"type": "dns", "address": address} for address in subnet.dns]
