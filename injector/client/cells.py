@@ -26,10 +26,8 @@ def clean(value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A cell of one line: text is flattened, nothing becomes an empty cell."""
-    if isinstance(value, str):
-        return one_line(value, LINE)
-    return "" if value is None else value
+    """A cell of one line: text is flattened."""
+    return one_line(value, LINE) if isinstance(value, str) else value
 
 
 class Cell(FormattableColumn[Any]):
@@ -48,9 +46,9 @@ def pairs(value: dict[str, Any] | None) -> Cell:
     return Cell(value or {}, lambda known: [f"{key}={item}" for key, item in sorted(known.items())])
 
 
-def size(count: int | None) -> Cell:
+def size(count: int | None) -> Cell | None:
     """A number of bytes, as ``476.0 MiB``; None is not known (yet)."""
-    return Cell(count, lambda known: [human_size(known)] if isinstance(known, int) else [""])
+    return None if count is None else Cell(count, lambda known: [human_size(known)])
 
 
 def human_size(count: float) -> str:

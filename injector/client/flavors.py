@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from injector.client.arguments import natural, positive
-from injector.client.cells import pairs
 from injector.client.command import ApiCommand, ApiLister, ApiShower
 from injector.client.find import FLAVOR, find_id
 from injector.client.session import Document, seg
@@ -37,12 +36,11 @@ class Create(ApiShower):
 class List(ApiLister):
     """List the flavors."""
 
-    titles = ("ID", "Name", "VCPUs", "RAM", "Disk", "Properties")
+    titles = ("ID", "Name", "VCPUs", "RAM", "Disk")
 
     def rows(self) -> Iterable[Mapping[str, Any]]:
         for view in self.session.collection(FLAVOR.listing, "flavors"):
-            fields = _fields(view)
-            yield dict(zip(self.titles, fields.values(), strict=True))
+            yield dict(zip(self.titles, _fields(view).values(), strict=True))
 
 
 class Delete(ApiCommand):
@@ -60,5 +58,4 @@ class Delete(ApiCommand):
 
 def _fields(view: Document) -> dict[str, Any]:
     """``ram`` in MiB and ``disk`` in GiB, as the API has them."""
-    known = {key: view.get(key) for key in ("id", "name", "vcpus", "ram", "disk")}
-    return known | {"properties": pairs(view.get("extra_specs"))}
+    return {key: view.get(key) for key in ("id", "name", "vcpus", "ram", "disk")}

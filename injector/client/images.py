@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from injector.client.arguments import key_value, natural
 from injector.client.cells import pairs, size
 from injector.client.command import ApiCommand, ApiLister, ApiShower
-from injector.client.exits import Failure
+from injector.client.exits import Failure, Refused
 from injector.client.find import IMAGE, find, find_id, get
 from injector.client.progress import shown
 from injector.client.session import Document, seg
@@ -66,8 +66,7 @@ class Create(ApiShower):
             try:
                 self._upload(str(made["id"]), source)
             except BaseException:  # Ctrl-C included: a record without bytes is of no use to anybody
-                with suppress(Failure):
-                    self.session.delete(f"{IMAGE.path}/{seg(str(made['id']))}")
+                self._discard(str(made["id"]))
                 raise
         return _fields(get(self.session, IMAGE, str(made["id"])))
 
@@ -76,6 +75,19 @@ class Create(ApiShower):
         with shown(self.app.stderr, quiet=self.app.options.verbose_level == 0, upload=True) as progress:
             path = f"{IMAGE.path}/{seg(identity)}/file"
             self.session.upload(path, source, total, lambda count: progress.sent(count, total))
+
+    def _discard(self, identity: str) -> None:
+        """Take the record back; the server may need a moment to notice that no more bytes will come."""
+        for _ in range(10):
+            try:
+                return self.session.delete(f"{IMAGE.path}/{seg(identity)}")
+            except Refused as refused:
+                if refused.status != 409:
+                    return None
+                time.sleep(0.2)
+            except Failure:
+                return None
+        return None
 
 
 class List(ApiLister):

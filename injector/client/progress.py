@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol, TextIO
 
 from injector.client.cells import human_size
-from injector.model.hostile import one_line
+from injector.model.hostile import harmless, one_line
 
 
 class Progress(Protocol):
@@ -46,11 +46,16 @@ class Plain(Silent):
         self._started = time.monotonic()
 
     def line(self, text: str) -> None:
-        print(one_line(text, 1000), file=self._stream, flush=True)
+        print(_kept(text), file=self._stream, flush=True)
 
     def sent(self, count: int, total: int) -> None:
         if count == total:
             self.line(f"sent {human_size(total)} in {time.monotonic() - self._started:.1f} s")
+
+
+def _kept(text: str) -> str:
+    """Harmless and on one line, its columns as they are."""
+    return harmless(text, 1000).replace("\n", " ")
 
 
 class Live(Silent):
@@ -67,7 +72,7 @@ class Live(Silent):
         self._tasks: dict[str, Any] = {}
 
     def line(self, text: str) -> None:
-        self._console.print(one_line(text, 1000), markup=False, highlight=False)
+        self._console.print(_kept(text), markup=False, highlight=False)
 
     def now(self, subject: str, text: str) -> None:
         words = one_line(f"{subject}: {text}", 200)

@@ -122,6 +122,7 @@ class Reboot(PowerCommand):
     """Reboot servers: by the guest itself, or with --hard by a power cycle."""
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
+        super().arguments(parser)
         parser.add_argument("--hard", action="store_true", help="power cycle instead of asking the guest")
 
     def begin(self, view: Document) -> None:

@@ -8,6 +8,8 @@ import logging
 import os
 import sys
 import traceback
+from difflib import get_close_matches
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, TextIO
 
 from cliff.app import App
@@ -34,9 +36,7 @@ class LazyCommands(CommandManager):
 
     def load_commands(self, namespace: str) -> None:
         self.group_list.append(namespace)
-        unloaded: NamedExtensionManager[Any] = NamedExtensionManager(
-            namespace, names=[], warn_on_missing_entrypoint=False
-        )
+        unloaded: NamedExtensionManager[Any] = NamedExtensionManager(namespace, names=[])
         for entry_point in unloaded.list_entry_points():
             self.commands[entry_point.name.replace("_", " ")] = entry_point
 
@@ -118,9 +118,18 @@ class Shell(App):
         try:
             return self.command_manager.find_command(words)
         except ValueError:
-            near = sorted(self.get_fuzzy_matches(words[0])) if words else []
-            hint = f"; nearest: {', '.join(near)}" if near else ""
-            raise UsageError(f"there is no command '{one_line(' '.join(words), 80)}'{hint}") from None
+            asked = " ".join(takewhile(lambda word: not word.startswith("-"), words[:2]))
+            if not asked:
+                raise UsageError(f"unknown option '{one_line(words[0], 80)}'; see {self.NAME} --help") from None
+            near = ", ".join(self._near(asked))
+            hint = f"; there is: {near}" if near else f"; see {self.NAME} --help"
+            raise UsageError(f"there is no command '{one_line(asked, 80)}'{hint}") from None
+
+    def _near(self, asked: str) -> list[str]:
+        """Commands that begin alike (``image`` alone is half of five), or else are spelled alike."""
+        names = sorted(name for name, _ in self.command_manager)
+        first = asked.split()[0]
+        return [name for name in names if name.split()[0] == first] or get_close_matches(asked, names)
 
     def run(self, argv: list[str]) -> int:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from injector.client.cells import Cell, human_size, pairs
+from injector.client.cells import Cell, human_size, pairs, size
 from injector.client.session import Document
 
 TITLES = ("ID", "Name", "Status", "Guest", "Networks", "Image", "Flavor")
@@ -62,7 +62,8 @@ def _status(view: Document) -> str:
     """The status, and the task under way, if there is one that the status does not name by itself."""
     task = view.get("OS-EXT-STS:task_state")
     status = str(view.get("status"))
-    return f"{status} ({task})" if task and status in ("ACTIVE", "SHUTOFF", "ERROR") else status
+    told = not task or (status in ("BUILD", "REBOOT", "HARD_REBOOT") and task != "deleting")
+    return status if told else f"{status} ({task})"
 
 
 def _guest(view: Document) -> dict[str, Any]:
@@ -111,7 +112,7 @@ def receipt_fields(receipt: Document) -> dict[str, Any]:
         "channel": receipt.get("channel"),
         "reason": receipt.get("reason"),
         "drive_format": receipt.get("drive_format"),
-        "drive_size": Cell(receipt.get("drive_size"), lambda size: [human_size(size)] if size is not None else []),
+        "drive_size": size(receipt.get("drive_size")),
         "drive_sha256": receipt.get("drive_digest"),
         "items": Cell(receipt.get("items") or [], lambda items: [_item(item) for item in items]),
     }

@@ -42,10 +42,10 @@ Judge = Callable[[Document], Ending | None]
 def judge_boot(view: Document, goal: Goal) -> Ending | None:
     """Whether a boot has come to ``goal``, or to where it cannot come there any more."""
     status = view.get("status")
+    if status == "DELETED" or view.get("OS-EXT-STS:task_state") == "deleting":
+        return Ending(_failed(view, "was deleted before it was up", Exit.BOOT_FAILED))
     if status == "ERROR":
         return Ending(_boot_failure(view))
-    if status in ("DELETED", "SOFT_DELETED"):
-        return Ending(_failed(view, "was deleted before it was up", Exit.BOOT_FAILED))
     if status == "BUILD":
         return None
     return Ending() if goal is Goal.RUNNING else _judge_guest(view, stopped=status == "SHUTOFF")

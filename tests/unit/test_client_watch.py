@@ -48,6 +48,7 @@ def marks(*steps: str) -> list[dict[str, str]]:
         (a_view("ACTIVE", "error"), Goal.GUEST, Exit.GUEST_ERROR),
         (a_view("SHUTOFF", "booting"), Goal.GUEST, Exit.GUEST_ERROR),
         (a_view("ERROR", "done"), Goal.GUEST, Exit.BOOT_FAILED),
+        (a_view("ACTIVE", **{"OS-EXT-STS:task_state": "deleting"}), Goal.RUNNING, Exit.BOOT_FAILED),
     ],
 )
 def test_when_a_boot_is_over(view: dict[str, Any], goal: Goal, expected: Exit | None) -> None:
