@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -142,6 +143,16 @@ class Daemon:
         body = {"server": {"name": name, "imageRef": image, "flavorRef": flavor, "networks": "none", **server}}
         return str(self.call("POST", "/v2.1/servers", body, 202)["server"]["id"])
 
+    def boot_many(self, image: str, name: str, flavor: str = "1", **server: object) -> str:
+        """The reservation's id."""
+        body = {"server": {"name": name, "imageRef": image, "flavorRef": flavor, "networks": "none", **server}}
+        return str(self.call("POST", "/v2.1/servers", body, 202)["reservation_id"])
+
+    def addresses(self) -> list[str]:
+        """Where the API listens, as the daemon's log says it."""
+        said = re.findall(r"injector \S+ serves on (.+)", self.log.read_text())
+        return str(said[-1]).split(", ")
+
     def server(self, server_id: str) -> Any:
         return self.call("GET", f"/v2.1/servers/{server_id}")["server"]
 
@@ -209,10 +220,9 @@ def a_daemon(options: Mapping[str, Mapping[str, object]] | None = None, user: st
     daemon = Daemon(parent / "state", options or {}, user)
     try:
         yield daemon
-        if daemon.process is None:
-            daemon.start()
-        daemon.empty()
-        assert daemon.stop() == 0, daemon.log.read_text()[-4000:]
+        if daemon.process is not None:
+            daemon.empty()
+            assert daemon.stop() == 0, daemon.log.read_text()[-4000:]
     finally:
         if daemon.process is not None:
             daemon.kill()

@@ -1,0 +1,111 @@
+"""The Debian guest: its own cloud-init is the judge of what landed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.daemon import b64
+from tests.system.conftest import GUESTS, House
+
+BINARY = bytes(range(256)) * 16
+TEXT = "hello from the host\n"
+
+# Run once by cloud-init; what it prints between the marks is the guest's own statement.
+SCRIPT = """#!/bin/sh
+{
+echo "BEGIN CONFIRMATION"
+printf '{"hostname": "%s",' "$(hostname)"
+printf '"text": "%s",' "$(sha256sum /etc/motd.injected | cut -d' ' -f1)"
+printf '"binary": "%s",' "$(sha256sum /root/blob | cut -d' ' -f1)"
+printf '"key": "%s",' "$(cut -d' ' -f2 /home/debian/.ssh/authorized_keys | tail -n1)"
+mkdir -p /run/look; mount -o ro LABEL=config-2 /run/look
+printf '"meta": %s}\\n' "$(python3 -c 'import json
+print(json.dumps(json.load(open("/run/look/openstack/latest/meta_data.json"))["meta"]))')"
+echo "END CONFIRMATION"
+} > /dev/ttyS0
+"""
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("key") / "id"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+    return path
+
+
+def confirmation(console: str) -> Any:
+    return json.loads(console.partition("BEGIN CONFIRMATION")[2].partition("END CONFIRMATION")[0])
+
+
+@pytest.mark.parametrize("machine", ["q35", "pc"])
+def test_what_was_asked_is_what_the_guest_has(house: House, key: Path, machine: str) -> None:
+    daemon = house.daemon
+    daemon.add_flavor(f"debian-{machine}", ram=512, disk=4, vcpus=2)
+    image = daemon.add_image(f"debian-{machine}", GUESTS / "debian" / "disk.qcow2", "qcow2", hw_machine_type=machine)
+    public = key.with_suffix(".pub").read_text()
+    daemon.call("POST", "/v2.1/os-keypairs", {"keypair": {"name": f"key-{machine}", "public_key": public}})
+    network = daemon.add_network(f"ssh-{machine}", forwards=[22])
+    server_id = daemon.boot(
+        image,
+        f"judge-{machine}",
+        f"debian-{machine}",
+        networks=[{"uuid": network}],
+        key_name=f"key-{machine}",
+        metadata={"role": "webservers", "essential": "false"},
+        personality=[
+            {"path": "/etc/motd.injected", "contents": b64(TEXT)},
+            {"path": "/root/blob", "contents": b64(BINARY)},
+        ],
+        user_data=b64(SCRIPT),
+    )
+    server = daemon.wait_for_guest(server_id, "done", "degraded", "error", seconds=400)
+    assert server["injector:guest"]["state"] == "done", server["injector:guest"]
+    assert confirmation(daemon.console(server_id)) == {
+        "hostname": f"judge-{machine}",
+        "text": hashlib.sha256(TEXT.encode()).hexdigest(),
+        "binary": hashlib.sha256(BINARY).hexdigest(),
+        "key": public.split()[1],
+        "meta": {"role": "webservers", "essential": "false"},
+    }
+    port = server["injector:forwards"][0]["host_port"]
+    command = [
+        "ssh",
+        "-i",
+        key,
+        "-p",
+        str(port),
+        "-o",
+        "StrictHostKeyChecking=no",
+        "-o",
+        "UserKnownHostsFile=/dev/null",
+    ]
+    logged_in = subprocess.run(
+        [*command, "-o", "BatchMode=yes", "debian@127.0.0.1", "sudo cat /etc/motd.injected"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert logged_in.stdout == TEXT, logged_in.stderr
+    daemon.delete(server_id)
+    daemon.wait_until_gone(server_id)
+
+
+def test_a_guest_that_cannot_see_its_drive_says_so(house: House) -> None:
+    daemon = house.daemon
+    image = daemon.add_image(
+        "debian-sata", GUESTS / "debian" / "disk.qcow2", "qcow2", hw_machine_type="q35", hw_cdrom_bus="sata"
+    )
+    daemon.add_flavor("debian-sata", ram=512, disk=4, vcpus=2)
+    server_id = daemon.boot(image, "blind", "debian-sata", user_data=b64("#!/bin/sh\necho never\n"))
+    server = daemon.wait_for_guest(server_id, "done", "degraded", "error", seconds=400)
+    assert server["injector:guest"]["state"] == "error", server["injector:guest"]
+    assert server["injector:guest"]["detail"]
+    daemon.delete(server_id)
+    daemon.wait_until_gone(server_id)

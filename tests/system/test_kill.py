@@ -1,0 +1,81 @@
+"""kill -9 at twenty moments of a boot: at the next start the instance is finished or undone, and nothing is orphaned."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.daemon import a_daemon, b64
+from tests.system import leftovers
+from tests.system.conftest import House, furnish
+
+MOMENTS = 20
+SEED = int(os.environ.get("INJECTOR_SEED", "2"))
+
+
+@pytest.fixture(scope="module")
+def fragile() -> Iterator[House]:
+    """A daemon of its own: it is killed."""
+    with a_daemon({"dispatcher": {"ring_interval": 1}, "libvirt": {"shutdown_timeout": 5}}) as daemon:
+        daemon.start()
+        yield furnish(daemon)
+
+
+def _moments(longest: float) -> list[float]:
+    """From the POST to a little after the boot's end, one in each slice of it."""
+    chance = random.Random(SEED)
+    slice_ = longest * 1.1 / MOMENTS
+    return [(number + chance.random()) * slice_ for number in range(MOMENTS)]
+
+
+def test_killed_at_any_moment_a_boot_is_finished_or_undone(fragile: House) -> None:
+    daemon = fragile.daemon
+    request = {"networks": [{"uuid": fragile.network}], "user_data": b64("#!/bin/sh\n:\n")}
+    started = time.monotonic()
+    server_id = daemon.boot(fragile.tiny, "measure", **request)
+    daemon.wait_for_status(server_id, "ACTIVE")
+    longest = time.monotonic() - started
+    daemon.delete(server_id)
+    daemon.wait_until_gone(server_id)
+    for moment in _moments(longest):
+        server_id = daemon.boot(fragile.tiny, f"killed at {moment:.3f}", **request)
+        time.sleep(moment)
+        daemon.kill()
+        daemon.start()
+        server = daemon.wait_for_status(server_id, "ACTIVE", "ERROR", seconds=60)
+        assert server["status"] == "ACTIVE" or server["fault"]["message"]
+        own = leftovers.of(daemon)
+        assert own.directories == {server_id}
+        assert len(own.domains) == len(own.emulators) == (1 if server["status"] == "ACTIVE" else 0)
+        daemon.delete(server_id)
+        daemon.wait_until_gone(server_id)
+        assert leftovers.of(daemon) == leftovers.NOTHING
+
+
+def test_killed_during_a_delete_it_is_finished(fragile: House) -> None:
+    daemon = fragile.daemon
+    for moment in (0.0, 0.02, 0.1):
+        server_id = daemon.boot(fragile.tiny, "deleted", networks=[{"uuid": fragile.network}])
+        daemon.wait_for_status(server_id, "ACTIVE")
+        daemon.delete(server_id)
+        time.sleep(moment)
+        daemon.kill()
+        daemon.start()
+        daemon.wait_until_gone(server_id)
+        assert leftovers.of(daemon) == leftovers.NOTHING
+
+
+def test_a_daemon_told_to_end_finishes_its_builds(fragile: House) -> None:
+    daemon = fragile.daemon
+    server_id = daemon.boot(fragile.tiny, "in flight")
+    assert daemon.stop() == 0
+    daemon.start()
+    server = daemon.wait_for_status(server_id, "ACTIVE")
+    assert server["status"] == "ACTIVE"
+    daemon.delete(server_id)
+    daemon.wait_until_gone(server_id)
+    assert leftovers.of(daemon) == leftovers.NOTHING

@@ -1,0 +1,151 @@
+"""A host in trouble: each ends in ERROR with a reason its owner can act on, and nothing but the record is left."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tests.daemon import Daemon, a_daemon, b64
+from tests.system import leftovers
+from tests.system.conftest import GUESTS, House, add_tiny, furnish
+
+LIBVIRT_SOCKET = "/run/libvirt/libvirt-sock"
+
+
+class Line:
+    """A wire to libvirtd that can be cut and mended: a forwarder between two Unix sockets."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._ends: list[socket.socket] = []
+        self._listener: socket.socket | None = None
+        self.mend()
+
+    def mend(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(self.path))
+        self._listener.listen()
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def cut(self) -> None:
+        assert self._listener is not None
+        self._listener.close()
+        self.path.unlink()
+        for end in self._ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self._ends.clear()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                near, _ = listener.accept()
+            except OSError:
+                return
+            far = socket.socket(socket.AF_UNIX)
+            far.connect(LIBVIRT_SOCKET)
+            self._ends += [near, far]
+            threading.Thread(target=_carry, args=(near, far), daemon=True).start()
+
+
+def _carry(near: socket.socket, far: socket.socket) -> None:
+    other = {near: far, far: near}
+    try:
+        while True:
+            for end in select.select([near, far], [], [])[0]:
+                data = end.recv(65536)
+                if not data:
+                    return
+                other[end].sendall(data)
+    except (OSError, ValueError):
+        return
+    finally:
+        near.close()
+        far.close()
+
+
+def _fault(daemon: Daemon, server_id: str) -> str:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        server = daemon.server(server_id)
+        if server["status"] == "ERROR":
+            return str(server["fault"]["message"])
+        assert server["status"] == "BUILD", server
+        time.sleep(0.1)
+    raise AssertionError(daemon.log.read_text()[-3000:])
+
+
+def test_libvirtd_down_ends_in_error_and_leaves_nothing(tmp_path: Path) -> None:
+    line = Line(tmp_path / "libvirt.sock")
+    uri = f"qemu+unix:///system?socket={line.path}"
+    with a_daemon({"libvirt": {"connection_uri": uri, "connect_timeout": 3}}) as daemon:
+        daemon.start()
+        house = furnish(daemon)
+        line.cut()
+        server_id = daemon.boot(house.tiny, "unlucky", networks=[{"uuid": house.network}])
+        assert "libvirt" in _fault(daemon, server_id)
+        line.mend()
+        found = leftovers.of(daemon)
+        assert (found.domains, found.emulators, found.claims) == (frozenset(),) * 3
+        daemon.delete(server_id)
+        daemon.wait_until_gone(server_id)
+        again = daemon.boot(house.tiny, "lucky")
+        daemon.wait_for_status(again, "ACTIVE")
+        daemon.delete(again)
+        daemon.wait_until_gone(again)
+        assert leftovers.of(daemon) == leftovers.NOTHING
+
+
+@contextmanager
+def small_disk(path: Path, size: str) -> Iterator[None]:
+    path.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0711", "tmpfs", path], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", path], check=True)
+
+
+def test_a_full_disk_ends_in_error_and_leaves_nothing() -> None:
+    with a_daemon() as daemon, small_disk(daemon.state, "64M"):
+        daemon.start()
+        daemon.add_flavor("1", ram=128)
+        tiny = add_tiny(daemon)
+        free = os.statvfs(daemon.state).f_bavail * os.statvfs(daemon.state).f_frsize
+        ballast = daemon.state / "ballast"
+        with ballast.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, max(free - 64 * 1024, 4096))
+        server_id = daemon.boot(tiny, "too much", user_data=b64(os.urandom(30000)))
+        assert "full" in _fault(daemon, server_id)
+        assert leftovers.of(daemon) == leftovers.NOTHING
+        ballast.unlink()
+        daemon.delete(server_id)
+        daemon.wait_until_gone(server_id)
+        again = daemon.boot(tiny, "enough")
+        daemon.wait_for_status(again, "ACTIVE")
+        daemon.empty()
+        assert daemon.stop() == 0
+
+
+def test_a_boot_that_qemu_refuses_names_no_path_of_the_host(house: House) -> None:
+    daemon = house.daemon
+    kept = {name: daemon.call("GET", f"/v2/images/{house.tiny}")[name] for name in ("kernel_id", "ramdisk_id")}
+    broken = daemon.add_image(
+        "broken", GUESTS / "tiny" / "root.qcow2", "qcow2", hw_machine_type="no-such-machine", **kept
+    )
+    before = leftovers.of(daemon)
+    server_id = daemon.boot(broken, "refused")
+    fault = _fault(daemon, server_id)
+    assert fault
+    assert str(daemon.state) not in fault
+    assert leftovers.of(daemon) == before
+    daemon.delete(server_id)
+    daemon.wait_until_gone(server_id)
