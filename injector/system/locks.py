@@ -11,12 +11,12 @@ from pathlib import Path
 
 from injector.errors import HostError
 
-_LOOK_AGAIN = 0.02
+_LOOK_AGAIN = 0.005
 
 
 @contextlib.contextmanager
 def locked(path: Path, timeout: float, *, shared: bool = False) -> Iterator[None]:
-    """Hold the lock ``path``, which is made when missing and may be removed by whoever holds it alone.
+    """Hold the lock ``path``, made when missing; who holds it alone may remove it as the last act.
 
     Every call is a holder of its own, so threads exclude each other too. HostError after ``timeout`` seconds.
     """

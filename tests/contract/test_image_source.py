@@ -68,6 +68,7 @@ def test_altered_bytes_do_not_arrive(case: Case) -> None:
 
 
 def test_truncated_bytes_do_not_arrive(case: Case) -> None:
+    case.original.chmod(0o640)
     os.truncate(case.original, len(CONTENT) - 1)
     with pytest.raises(ImageUnavailable):
         case.source.fetch(case.image, case.destination)

@@ -126,8 +126,8 @@ HOSTILE: dict[str, tuple[DiskFormat, Craft, str]] = {
         lambda d: crafted.patched(crafted.qcow2(d), 72, ">Q", 2),
         "marked as corrupt",
     ),
-    "encrypted qcow2": (DiskFormat.QCOW2, lambda d: crafted.with_encryption(d, "qcow2"), "encrypted"),
-    "luks as raw": (DiskFormat.RAW, lambda d: crafted.with_encryption(d, "luks"), "its content is luks"),
+    "encrypted qcow2": (DiskFormat.QCOW2, lambda d: crafted.patched(crafted.qcow2(d), 32, ">I", 2), "encrypted"),
+    "luks as raw": (DiskFormat.RAW, lambda _: crafted.luks(), "its content is luks"),
     "snapshot": (DiskFormat.QCOW2, crafted.with_snapshot, "internal snapshots"),
     "virtual exbibyte": (
         DiskFormat.QCOW2,
@@ -356,6 +356,14 @@ class TestOverlay:
     def test_failure_leaves_no_disk(self, tmp_path: Path) -> None:
         with pytest.raises(ProgramFailed, match="could not make the root disk"):
             create_overlay(tmp_path / "gone", DiskFormat.RAW, tmp_path / "disk", 1024, LIMITS)
+        assert not (tmp_path / "disk").exists()
+
+    def test_qemu_img_that_is_stopped_leaves_no_disk(self, base: Path, tmp_path: Path) -> None:
+        (tmp_path / "disk").write_bytes(b"as far as it came")
+        with pytest.raises(ProgramFailed, match="within 0 s"):
+            create_overlay(
+                base, DiskFormat(base.suffix[1:]), tmp_path / "disk", 1024, replace(LIMITS, wall_time_limit=0)
+            )
         assert not (tmp_path / "disk").exists()
 
     @pytest.mark.skipif(not ROOT, reason="only root can mount a small file system")

@@ -9,6 +9,7 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -173,12 +174,21 @@ def test_shared_holders_keep_only_the_lonely_one_out(tmp_path: Path) -> None:
             pytest.fail("it was not alone")
 
 
-def test_lock_removed_by_its_holder_still_excludes(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
-    with locked(path, 1):
-        path.unlink()
-    with locked(path, 1), pytest.raises(HostError), locked(path, 0.05):
-        pytest.fail("two hold it")
+def test_holders_that_remove_the_lock_at_the_end_still_exclude_each_other(tmp_path: Path) -> None:
+    inside: list[int] = []
+    together: list[int] = []
+
+    def work(name: int) -> None:
+        for _ in range(20):
+            with locked(tmp_path / "lock", 30):
+                inside.append(name)
+                together.extend(inside[1:])
+                inside.remove(name)
+                (tmp_path / "lock").unlink()
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(work, range(6))) == [None] * 6
+    assert together == []
 
 
 def test_lock_of_a_dead_process_is_free(tmp_path: Path) -> None:
