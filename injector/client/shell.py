@@ -198,3 +198,7 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.BROKEN_PIPE
     return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

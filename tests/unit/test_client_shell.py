@@ -17,7 +17,7 @@ from injector.client.exits import Exit
 from tests.canned_api import CannedApi
 
 ID = "5ca1ab1e-0000-4000-8000-000000000001"
-PROGRAM = [sys.executable, "-m", "injector.client"]
+PROGRAM = [sys.executable, "-m", "injector.client.shell"]
 COMMANDS = (
     "boot list show delete stop start reboot console-log receipt serve help complete "
     "keypair:add keypair:list keypair:delete flavor:create flavor:list flavor:delete "
