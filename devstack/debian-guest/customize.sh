@@ -24,7 +24,7 @@ mkdir -p "$root/etc/systemd/system/systemd-networkd-wait-online.service.d"
 cat >"$root/etc/systemd/system/systemd-networkd-wait-online.service.d/image.conf" <<END
 [Service]
 ExecStart=
-ExecStart=/lib/systemd/systemd-networkd-wait-online --any --timeout=20
+ExecStart=-/lib/systemd/systemd-networkd-wait-online --any --timeout=20
 END
 
 # Nothing of the host that made the image stays in it: neither its apt's options nor its caches.

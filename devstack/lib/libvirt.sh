@@ -1,0 +1,33 @@
+# shellcheck shell=bash
+# libvirtd and virtlogd: by systemd where it is in charge, by hand where it is not. Needs lib/steps.sh, lib/daemons.sh.
+
+# Debian lets the group "libvirt" in by polkit, which asks for a system bus; a machine without systemd has none.
+_libvirtd_conf='unix_sock_group = "libvirt"
+unix_sock_ro_perms = "0777"
+unix_sock_rw_perms = "0770"
+auth_unix_ro = "none"
+auth_unix_rw = "none"'
+
+# libvirt_up BASE   Those that run already are taken as they are.
+libvirt_up() {
+    local base=$1
+    ! _libvirt_answers || return 0
+    if [ -d /run/systemd/system ]; then
+        run systemctl start virtlogd.socket libvirtd.socket libvirtd.service
+    else
+        mkdir -p "$base/etc" "$base/run" "$base/log" /run/libvirt
+        printf '%s\nlog_outputs = "3:file:%s"\n' "$_libvirtd_conf" "$base/log/libvirtd.log" >"$base/etc/libvirtd.conf"
+        runs /run/virtlogd.pid virtlogd || runs "$base/run/virtlogd.pid" virtlogd ||
+            run virtlogd -d -p "$base/run/virtlogd.pid"
+        run libvirtd -d -p "$base/run/libvirtd.pid" -f "$base/etc/libvirtd.conf"
+    fi
+    wait_for 30 _libvirt_answers || fail "libvirtd does not answer on its socket"
+}
+
+# libvirt_down BASE   Only what libvirt_up started.
+libvirt_down() {
+    stop_by_pid_file "$1/run/libvirtd.pid" libvirtd 10
+    stop_by_pid_file "$1/run/virtlogd.pid" virtlogd 10
+}
+
+_libvirt_answers() { timeout 10 virsh --quiet --connect qemu:///system version >/dev/null 2>&1; }
