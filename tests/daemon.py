@@ -20,13 +20,14 @@ import httpx
 
 # Nothing under /tmp or /home: libvirt's AppArmor helper accepts no such paths.
 STATE_ROOT = Path(os.environ.get("INJECTOR_TEST_STATE", "/var/lib/injector-test"))
+Options = Mapping[str, Mapping[str, Any]]
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Daemon:
     """One daemon and an HTTP client for its socket. ``options`` by group: {"libvirt": {"virt_type": "qemu"}}."""
 
-    def __init__(self, state: Path, options: Mapping[str, Mapping[str, object]], user: str | None = None) -> None:
+    def __init__(self, state: Path, options: Options, user: str | None = None) -> None:
         self.state = state
         self.user = user
         self.log = state.with_name(state.name + ".log")
@@ -42,7 +43,7 @@ class Daemon:
             headers={"OpenStack-API-Version": "compute 2.56"},
         )
 
-    def _write_config(self, options: Mapping[str, Mapping[str, object]]) -> None:
+    def _write_config(self, options: Options) -> None:
         groups: dict[str, dict[str, object]] = {
             "DEFAULT": {"state_path": self.state, "host": "testhost", "log_file": self.log, "shutdown_timeout": 20},
             "api": {"socket": self.socket, "port": 0},
@@ -134,16 +135,16 @@ class Daemon:
         body = {"id": flavor_id, "name": f"f{flavor_id}", "ram": ram, "disk": disk, "vcpus": vcpus}
         return str(self.call("POST", "/v2.1/flavors", {"flavor": body})["flavor"]["id"])
 
-    def add_network(self, name: str = "default", kind: str = "user", **more: object) -> str:
+    def add_network(self, name: str = "default", kind: str = "user", **more: Any) -> str:
         return str(
             self.call("POST", "/v2.0/networks", {"network": {"name": name, "kind": kind, **more}})["network"]["id"]
         )
 
-    def boot(self, image: str, name: str = "guest", flavor: str = "1", **server: object) -> str:
+    def boot(self, image: str, name: str = "guest", flavor: str = "1", **server: Any) -> str:
         body = {"server": {"name": name, "imageRef": image, "flavorRef": flavor, "networks": "none", **server}}
         return str(self.call("POST", "/v2.1/servers", body, 202)["server"]["id"])
 
-    def boot_many(self, image: str, name: str, flavor: str = "1", **server: object) -> str:
+    def boot_many(self, image: str, name: str, flavor: str = "1", **server: Any) -> str:
         """The reservation's id."""
         body = {"server": {"name": name, "imageRef": image, "flavorRef": flavor, "networks": "none", **server}}
         return str(self.call("POST", "/v2.1/servers", body, 202)["reservation_id"])
@@ -212,7 +213,7 @@ def b64(content: bytes | str) -> str:
 
 
 @contextlib.contextmanager
-def a_daemon(options: Mapping[str, Mapping[str, object]] | None = None, user: str | None = None) -> Iterator[Daemon]:
+def a_daemon(options: Options | None = None, user: str | None = None) -> Iterator[Daemon]:
     """A daemon with an empty state; afterwards its guests are deleted and nothing of it is left."""
     STATE_ROOT.mkdir(mode=0o711, parents=True, exist_ok=True)
     parent = Path(tempfile.mkdtemp(dir=STATE_ROOT, prefix="d"))
@@ -226,5 +227,16 @@ def a_daemon(options: Mapping[str, Mapping[str, object]] | None = None, user: st
     finally:
         if daemon.process is not None:
             daemon.kill()
+            _remove_domains(daemon.state)
         daemon.http.close()
         shutil.rmtree(parent)
+
+
+def _remove_domains(state: Path) -> None:
+    """After a test that failed: its guests would run on."""
+    listed = subprocess.run(["virsh", "list", "--all", "--uuid"], capture_output=True, text=True, check=False)
+    for uuid in listed.stdout.split():
+        described = subprocess.run(["virsh", "dumpxml", uuid], capture_output=True, text=True, check=False)
+        if str(state) in described.stdout:
+            subprocess.run(["virsh", "destroy", uuid], capture_output=True, check=False)
+            subprocess.run(["virsh", "undefine", "--nvram", uuid], capture_output=True, check=False)

@@ -12,7 +12,7 @@ from typing import Any
 from tests.daemon import Daemon, a_daemon, b64
 
 BOOTS = 50
-OPTIONS = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "DEFAULT": {"shutdown_timeout": 5},
     "libvirt": {"connection_uri": "test:///default", "virt_type": "qemu"},
     "dispatcher": {"ram_allocation_ratio": 100, "cpu_allocation_ratio": 1000},
@@ -48,7 +48,7 @@ def _image(daemon: Daemon, scratch: Path) -> str:
 
 def _measure(daemon: Daemon, image: str, *, at_once: bool) -> tuple[float, float]:
     """Milliseconds from POST to ACTIVE (median) and of CPU a boot (mean)."""
-    request = {
+    request: dict[str, Any] = {
         "networks": "auto",
         "user_data": b64("#cloud-config\n" + "# filler\n" * 400),
         "metadata": {"role": "web", "tier": "1", "essential": "false"},

@@ -74,19 +74,10 @@ def test_what_was_asked_is_what_the_guest_has(house: House, key: Path, machine: 
         "meta": {"role": "webservers", "essential": "false"},
     }
     port = server["injector:forwards"][0]["host_port"]
-    command = [
-        "ssh",
-        "-i",
-        key,
-        "-p",
-        str(port),
-        "-o",
-        "StrictHostKeyChecking=no",
-        "-o",
-        "UserKnownHostsFile=/dev/null",
-    ]
+    options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes")
+    command = ["ssh", "-i", str(key), "-p", str(port), *(f"-o{option}" for option in options)]
     logged_in = subprocess.run(
-        [*command, "-o", "BatchMode=yes", "debian@127.0.0.1", "sudo cat /etc/motd.injected"],
+        [*command, "debian@127.0.0.1", "sudo cat /etc/motd.injected"],
         capture_output=True,
         text=True,
         check=False,

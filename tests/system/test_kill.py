@@ -1,4 +1,4 @@
-"""kill -9 at twenty moments of a boot: at the next start the instance is finished or undone, and nothing is orphaned."""
+"""kill -9 at twenty moments of a boot: the next start finishes or undoes it, and nothing is orphaned."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import random
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ def _moments(longest: float) -> list[float]:
 
 def test_killed_at_any_moment_a_boot_is_finished_or_undone(fragile: House) -> None:
     daemon = fragile.daemon
-    request = {"networks": [{"uuid": fragile.network}], "user_data": b64("#!/bin/sh\n:\n")}
+    request: dict[str, Any] = {"networks": [{"uuid": fragile.network}], "user_data": b64("#!/bin/sh\n:\n")}
     started = time.monotonic()
     server_id = daemon.boot(fragile.tiny, "measure", **request)
     daemon.wait_for_status(server_id, "ACTIVE")

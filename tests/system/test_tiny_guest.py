@@ -204,7 +204,7 @@ def test_a_drive_that_the_guest_cannot_see_is_not_claimed(house: House) -> None:
 def test_ten_at_once_and_ten_deletes_leave_nothing(house: House) -> None:
     daemon = house.daemon
     before = leftovers.of(daemon)
-    body = {"min_count": 10, "max_count": 10, "return_reservation_id": True, "metadata": {"n": "ten"}}
+    body: dict[str, Any] = {"min_count": 10, "max_count": 10, "return_reservation_id": True, "metadata": {"n": "ten"}}
     daemon.boot_many(house.tiny, "ten", **body)
     ids = [server["id"] for server in daemon.servers() if server["name"].startswith("ten-")]
     assert len(ids) == 10

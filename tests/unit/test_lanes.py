@@ -8,6 +8,10 @@ import time
 from injector.compute.lanes import Lanes
 
 
+def assert_set(event: threading.Event) -> None:
+    assert event.wait(5)
+
+
 def test_a_ring_during_the_work_means_look_again_once() -> None:
     lanes, started, go = Lanes(2, 2), threading.Event(), threading.Event()
     looks: list[str] = []
@@ -32,7 +36,7 @@ def test_a_ring_during_the_work_means_look_again_once() -> None:
 
 def test_actions_do_not_wait_for_builds() -> None:
     lanes, go, acted = Lanes(1, 1), threading.Event(), threading.Event()
-    lanes.enter("a", build=True, look=lambda _: None if go.wait(5) else None)
+    lanes.enter("a", build=True, look=lambda _: assert_set(go))
     lanes.enter("b", build=False, look=lambda _: acted.set())
     assert acted.wait(5)
     go.set()
@@ -55,9 +59,15 @@ def test_work_that_raises_does_not_block_its_instance() -> None:
 
 
 def test_closing_waits_and_takes_no_more() -> None:
-    lanes, ended = Lanes(1, 1), []
-    lanes.enter("a", build=True, look=lambda _: (time.sleep(0.1), ended.append(1))[0])
+    lanes = Lanes(1, 1)
+    ended: list[str] = []
+
+    def look(instance_id: str) -> None:
+        time.sleep(0.1)
+        ended.append(instance_id)
+
+    lanes.enter("a", build=True, look=look)
     lanes.close()
-    assert ended == [1]
-    lanes.enter("b", build=True, look=lambda _: ended.append(2))
-    assert ended == [1]
+    assert ended == ["a"]
+    lanes.enter("b", build=True, look=look)
+    assert ended == ["a"]
