@@ -6,8 +6,10 @@ an_instance(state=State.ACTIVE)    a_payload(user_data=Secret(b"#!/bin/sh"))
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from injector.inject.channel import Delivery
 from injector.model.boot import BootRequest, NicOrder
 from injector.model.context import Context
 from injector.model.flavor import Flavor
@@ -20,6 +22,7 @@ from injector.model.payload import InjectedFile, Item, ItemKind, Payload
 from injector.model.plan import Carriage, ChannelKind, Plan
 from injector.model.receipt import Receipt
 from injector.model.secret import Sealed, Secret
+from injector.model.workspace import Workspace
 from injector.system.vault import Vault
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -99,6 +102,10 @@ def a_nic(**changes: Any) -> Nic:
     return Nic(**({"mac": "52:54:00:00:00:01", "network": network, "addresses": addresses} | changes))
 
 
+def an_address(subnet: Subnet, ip: str | None = None) -> Address:
+    return Address(subnet, ip)
+
+
 def an_item(kind: ItemKind = ItemKind.FILE, name: str = "/etc/motd", **changes: Any) -> Item:
     values: dict[str, Any] = {"kind": kind, "name": name, "size": 5}
     return Item(**(values | changes))
@@ -167,6 +174,23 @@ def a_plan(**changes: Any) -> Plan:
         "medium_changes_live": True,
     }
     return Plan(**(values | changes))
+
+
+def a_workspace(directory: Path = Path("/nowhere"), **changes: Any) -> Workspace:
+    """Made by nobody: a test that writes makes the directory."""
+    values: dict[str, Any] = {"instances_dir": directory, "instance_id": INSTANCE_ID}
+    return Workspace(**(values | changes))
+
+
+def a_delivery(**changes: Any) -> Delivery:
+    """Nothing asked for, by config drive."""
+    values: dict[str, Any] = {
+        "instance": an_instance(),
+        "payload": a_payload(),
+        "plan": a_plan(),
+        "workspace": a_workspace(),
+    }
+    return Delivery(**(values | changes))
 
 
 def a_receipt(**changes: Any) -> Receipt:

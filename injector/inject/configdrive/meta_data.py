@@ -22,7 +22,7 @@ def meta_data(contents: Contents) -> dict[str, Any]:
     instance = contents.instance
     values: dict[str, Any] = {
         "uuid": instance.id,
-        "meta": dict(contents.metadata or {}),
+        "meta": dict(sorted((contents.metadata or {}).items())),
         "files": [{"path": file.path, "content_path": content_path(n)} for n, file in enumerate(contents.files)],
         "admin_pass": contents.admin_password.text() if contents.admin_password else None,
         "public_keys": {key.name: key.public_key for key in contents.keys},

@@ -1,0 +1,46 @@
+"""Readers of config drives that were not written here: isoinfo, blkid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from injector.system.process import run
+
+
+def _ask(*argv: str | Path) -> bytes:
+    return run(argv, purpose="judge a drive", limits=None, timeout=30, output_limit=64 * 1024 * 1024).stdout
+
+
+def isoinfo_tree(drive: Path, names: str) -> dict[str, bytes]:
+    """Every file as isoinfo extracts it; ``names`` is ``-R`` (Rock Ridge) or ``-J`` (Joliet)."""
+    listing = _ask("isoinfo", names, "-f", "-i", drive).decode().splitlines()
+    directories = {path.rpartition("/")[0] for path in listing}
+    files = [path for path in listing if path not in directories]
+    return {path.lstrip("/"): _ask("isoinfo", names, "-i", drive, "-x", path) for path in files}
+
+
+def isoinfo_listing(drive: Path) -> list[str]:
+    """The lines of ``ls -lR`` of the Rock Ridge tree that stand for files and directories."""
+    lines = _ask("isoinfo", "-R", "-l", "-i", drive).decode().splitlines()
+    return [line for line in lines if line.startswith(("-", "d"))]
+
+
+def isoinfo_volume(drive: Path) -> dict[str, str]:
+    """What the primary volume descriptor says, by isoinfo's names."""
+    lines = _ask("isoinfo", "-d", "-i", drive).decode().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def blkid(drive: Path) -> dict[str, str]:
+    """The tags blkid finds by looking (``-p``: no cache)."""
+    lines = _ask("blkid", "-p", "-o", "export", drive).decode().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def lay_out(tree: dict[str, bytes], directory: Path) -> Path:
+    """The tree as files below ``directory``."""
+    for path, content in tree.items():
+        target = directory / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    return directory

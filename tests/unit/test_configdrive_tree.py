@@ -1,0 +1,277 @@
+"""The files of a config drive: goldens of every version, the rules behind them, and properties of any of them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from injector.inject.channel import Delivery
+from injector.inject.configdrive import ec2
+from injector.inject.configdrive.contents import contents_of, qualified
+from injector.inject.configdrive.tree import LATEST, VERSIONS, Tree, tree_of
+from injector.model.instance import Instance
+from injector.model.network import Route
+from injector.model.payload import ItemKind, Payload
+from injector.model.plan import LeftOut
+from injector.model.secret import Secret
+from injector.settings import DriveSettings
+from tests import builders as a
+from tests import goldens
+
+DUAL = a.a_network(
+    mtu=1400, subnets=(a.a_subnet(), a.a_subnet(cidr="2001:db8::/64", gateway="2001:db8::1", dns=("2001:db8::3",)))
+)
+EVERYTHING = a.an_instance(
+    name="Ada's web server",
+    key=a.a_key(),
+    asked_metadata={"role": "wëb", "empty": ""},
+    metadata={"role": "changed since"},
+    nics=(
+        a.a_nic(
+            network=DUAL,
+            addresses=(a.an_address(DUAL.subnets[0], "10.0.2.15"), a.an_address(DUAL.subnets[1], "2001:db8::15")),
+        ),
+        a.a_nic(mac="52:54:00:00:00:02", network=a.a_network(subnets=(a.a_dhcp_subnet(),))),
+    ),
+    kernel=a.an_image(id="5ca1ab1e-3333-4000-8000-000000000001"),
+    launch_index=1,
+)
+EVERYTHING_PAYLOAD = a.a_payload(
+    random_seed=Secret(b"a seed for readers of goldens"),
+    user_data=Secret(b"#cloud-config\nhostname: no\n"),
+    files=(a.a_file(), a.a_file("/opt/binary", b"\x00\xff\xfe"), a.a_file("/etc/empty", b"")),
+    admin_password=Secret("correct horse"),
+)
+
+
+def drive_of(delivery: Delivery, **settings: Any) -> Tree:
+    chosen = DriveSettings(**settings)
+    return tree_of(contents_of(delivery, chosen), chosen)
+
+
+def tree(instance: Instance | None = None, payload: Payload | None = None, **settings: Any) -> Tree:
+    delivery = a.a_delivery(instance=instance or a.an_instance(), payload=payload or a.a_payload())
+    return drive_of(delivery, **settings)
+
+
+def document(found: Tree, version: str = LATEST, name: str = "meta_data.json") -> dict[str, Any]:
+    return dict(json.loads(found[f"openstack/{version}/{name}"]))
+
+
+def listing(found: Tree, top: str) -> str:
+    """One directory in a form for reviewers: documents spread over lines, the rest as it is."""
+    parts = []
+    for path, content in found.items():
+        if path.startswith(f"{top}/"):
+            text = json.dumps(json.loads(content), indent=2) if path.endswith(".json") else repr(content)
+            parts.append(f"== {path}\n{text}\n")
+    return "".join(parts)
+
+
+@pytest.mark.parametrize("version", [*VERSIONS, LATEST, "content"])
+def test_everything_asked_for_in_every_version(version: str) -> None:
+    found = tree(EVERYTHING, EVERYTHING_PAYLOAD)
+    goldens.agrees(f"configdrive/everything-{version}.txt", listing(found, f"openstack/{version}"))
+
+
+def test_the_ec2_tree_with_no_version_skipped() -> None:
+    found = tree(EVERYTHING, EVERYTHING_PAYLOAD, skip_versions=())
+    goldens.agrees("configdrive/everything-ec2.txt", listing(found, "ec2"))
+
+
+def test_nothing_asked_for_and_no_card() -> None:
+    found = tree(a.an_instance(nics=()), a.a_payload(random_seed=Secret(b"seed")))
+    goldens.agrees("configdrive/bare.txt", listing(found, f"openstack/{LATEST}") + listing(found, "ec2/latest"))
+
+
+def test_the_paths_of_a_drive() -> None:
+    goldens.agrees("configdrive/paths.txt", "\n".join(tree(EVERYTHING, EVERYTHING_PAYLOAD)) + "\n")
+
+
+def test_latest_is_the_newest_version() -> None:
+    found = tree(EVERYTHING, EVERYTHING_PAYLOAD)
+    names = {path.rpartition("/")[2] for path in found if path.startswith(f"openstack/{LATEST}/")}
+    assert len(names) == 5
+    for name in names:
+        assert found[f"openstack/{LATEST}/{name}"] == found[f"openstack/{VERSIONS[-1]}/{name}"]
+
+
+def test_documents_are_one_line_of_ascii_as_nova_writes_them() -> None:
+    text = tree(EVERYTHING, EVERYTHING_PAYLOAD)[f"openstack/{LATEST}/meta_data.json"]
+    assert text.startswith(b'{"uuid": "')
+    assert b"\\u00eb" in text
+    assert b"\n" not in text
+
+
+def test_skipped_versions_are_ec2_ones_and_can_be_all() -> None:
+    everything = tree(skip_versions=(*ec2.VERSIONS, LATEST, "2018-08-27"))
+    assert not [path for path in everything if path.startswith("ec2/")]
+    assert "openstack/2018-08-27/meta_data.json" in everything
+
+
+def test_the_seed_is_the_payloads_in_every_version_that_has_one() -> None:
+    found = tree()
+    seeds = [document(found, version).get("random_seed") for version in VERSIONS]
+    assert seeds == [None] + [base64.b64encode(a.SEED).decode()] * 9
+
+
+@pytest.mark.parametrize(
+    ("hostname", "domain", "expected"),
+    [("web", "novalocal", "web.novalocal"), ("web", "", "web"), ("web.example.org", "novalocal", "web.example.org")],
+)
+def test_the_domain_is_added_once(hostname: str, domain: str, expected: str) -> None:
+    found = tree(a.an_instance(hostname=hostname), dhcp_domain=domain)
+    assert document(found)["hostname"] == expected == qualified(hostname, domain)
+    assert json.loads(found["ec2/latest/meta-data.json"])["local-hostname"] == expected
+
+
+@pytest.mark.parametrize("user_data", [None, Secret(b"")])
+def test_empty_user_data_makes_no_file(user_data: Secret | None) -> None:
+    assert not [path for path in tree(payload=a.a_payload(user_data=user_data)) if "user" in path]
+
+
+def test_an_empty_password_is_none() -> None:
+    assert "admin_pass" not in document(tree(payload=a.a_payload(admin_password=Secret(""))))
+
+
+def test_metadata_is_what_was_asked_at_boot_and_not_what_it_became() -> None:
+    assert document(tree(EVERYTHING))["meta"] == {"role": "wëb", "empty": ""}
+
+
+def test_what_was_left_out_is_not_on_the_drive() -> None:
+    lost = (a.a_file("/etc/motd", b"secret", mode=0o600), a.a_file("/etc/motd", b"kept"))
+    kinds = (ItemKind.KEY, ItemKind.METADATA, ItemKind.USER_DATA, ItemKind.PASSWORD)
+    left_out = [LeftOut(a.an_item(kind, kind.value), "no") for kind in kinds]
+    left_out.append(LeftOut(a.an_item(mode=0o600), "no"))
+    payload = a.a_payload(user_data=Secret(b"#!"), files=lost, admin_password=Secret("x"))
+    plan = a.a_plan(left_out=tuple(left_out))
+    found = drive_of(a.a_delivery(instance=EVERYTHING, payload=payload, plan=plan))
+    described = document(found)
+    assert not {"public_keys", "keys", "meta", "admin_pass"} & described.keys()
+    assert found["openstack/content/0000"] == b"kept"
+    assert len(described["files"]) == 1
+    assert f"openstack/{LATEST}/user_data" not in found
+
+
+def network(**changes: Any) -> dict[str, Any]:
+    found = tree(a.an_instance(**changes))
+    return document(found, name="network_data.json")
+
+
+def test_a_static_card_is_told_everything() -> None:
+    subnet = a.a_subnet(routes=(Route("192.168.0.0/16", "10.0.2.9"),))
+    described = network(nics=(a.a_nic(network=a.a_network(mtu=9000, subnets=(subnet,))),))
+    assert described["links"][0]["mtu"] == 9000
+    assert described["networks"] == [
+        {
+            "id": "network0",
+            "type": "ipv4",
+            "link": "interface0",
+            "ip_address": "10.0.2.15",
+            "netmask": "255.255.255.0",
+            "routes": [
+                {"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": "10.0.2.2"},
+                {"network": "192.168.0.0", "netmask": "255.255.0.0", "gateway": "10.0.2.9"},
+            ],
+            "services": [{"type": "dns", "address": "10.0.2.3"}],
+            "network_id": a.a_network().id,
+        }
+    ]
+
+
+def test_ipv6_has_its_long_netmask_and_default_route() -> None:
+    subnet = a.a_subnet(cidr="2001:db8::/64", gateway="2001:db8::1", dns=())
+    nic = a.a_nic(network=a.a_network(subnets=(subnet,)), addresses=(a.an_address(subnet, "2001:db8::15"),))
+    (described,) = network(nics=(nic,))["networks"]
+    assert (described["type"], described["netmask"]) == ("ipv6", "ffff:ffff:ffff:ffff::")
+    assert described["routes"] == [{"network": "::", "netmask": "::", "gateway": "2001:db8::1"}]
+
+
+@pytest.mark.parametrize(("cidr", "kind"), [("192.0.2.0/24", "ipv4_dhcp"), ("2001:db8::/64", "ipv6_dhcp")])
+def test_a_card_with_dhcp_is_told_no_address_and_no_mtu(cidr: str, kind: str) -> None:
+    wired = a.a_network(mtu=1400, subnets=(a.a_dhcp_subnet(cidr=cidr),))
+    described = network(nics=(a.a_nic(network=wired),))
+    assert described["networks"] == [
+        {"id": "network0", "type": kind, "link": "interface0", "network_id": wired.id},
+    ]
+    assert "mtu" not in described["links"][0]
+
+
+def test_every_subnet_and_every_name_server_is_described_once() -> None:
+    both = a.a_network(subnets=(a.a_subnet(dns=("10.0.2.3", "1.1.1.1")), a.a_dhcp_subnet(dns=("1.1.1.1",))))
+    addresses = (a.an_address(both.subnets[0], "10.0.2.15"), a.an_address(both.subnets[1]))
+    described = network(nics=(a.a_nic(network=both, addresses=addresses),))
+    assert [one["type"] for one in described["networks"]] == ["ipv4", "ipv4_dhcp"]
+    assert [one["address"] for one in described["services"]] == ["10.0.2.3", "1.1.1.1"]
+
+
+def test_a_card_without_subnets_is_skipped_and_no_card_at_all_is_an_empty_document() -> None:
+    assert network(nics=(a.a_nic(network=a.a_network(subnets=())),)) == {"links": [], "networks": [], "services": []}
+    assert network(nics=()) == {}
+
+
+def _no_null(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_no_null, value.values()))
+    if isinstance(value, list):
+        return all(map(_no_null, value))
+    return value is not None
+
+
+TEXT = some.text(some.characters(exclude_categories=["Cs"]), max_size=40)
+NAME = some.text(some.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40)
+PAYLOADS = some.builds(
+    Payload,
+    random_seed=some.binary(min_size=1, max_size=64).map(Secret),
+    user_data=some.none() | some.binary(max_size=2000).map(Secret),
+    files=some.lists(some.builds(a.a_file, NAME, some.binary(max_size=200)), max_size=30).map(tuple),
+    admin_password=some.none() | TEXT.map(Secret),
+)
+INSTANCES = some.builds(
+    a.an_instance,
+    name=NAME,
+    hostname=NAME,
+    key=some.none() | some.builds(a.a_key, name=NAME),
+    asked_metadata=some.dictionaries(NAME, TEXT, max_size=128),
+    nics=some.sampled_from([(), EVERYTHING.nics, (a.a_nic(),)]),
+)
+
+
+@given(INSTANCES, PAYLOADS)
+def test_any_drive_says_exactly_what_was_asked_in_every_version(instance: Instance, payload: Payload) -> None:
+    found = tree(instance, payload)
+    for version in (*VERSIONS, LATEST):
+        described = document(found, version)
+        assert described["uuid"] == instance.id
+        assert described["name"] == instance.name
+        assert described.get("meta", {}) == instance.asked_metadata
+        assert described.get("public_keys", {}) == (
+            {instance.key.name: instance.key.public_key} if instance.key else {}
+        )
+        delivered = [
+            (entry["path"], found["openstack" + entry["content_path"]]) for entry in described.get("files", [])
+        ]
+        assert delivered == [(file.path, file.content.reveal()) for file in payload.files]
+        expected = payload.user_data.reveal() if payload.user_data else None
+        assert found.get(f"openstack/{version}/user_data") == expected
+
+
+@given(INSTANCES, PAYLOADS)
+def test_any_drive_has_plain_paths_valid_documents_and_nothing_null(instance: Instance, payload: Payload) -> None:
+    for path, content in tree(instance, payload).items():
+        assert path.isascii()
+        assert ".." not in path.split("/")
+        if path.endswith(".json"):
+            assert _no_null(json.loads(content))
+
+
+@given(INSTANCES, PAYLOADS)
+def test_the_order_of_a_records_metadata_does_not_show(instance: Instance, payload: Payload) -> None:
+    turned = replace(instance, asked_metadata=dict(reversed(list(instance.asked_metadata.items()))))
+    assert list(tree(instance, payload).items()) == list(tree(turned, payload).items())
