@@ -336,7 +336,8 @@ def test_one_column_for_a_script(run: Run) -> None:
 
 def test_what_a_guest_wrote_cannot_steer_the_terminal(run: Run, api: CannedApi) -> None:
     hostile = "\x1b]0;owned\x07\x1b[2Jrm -rf\u202e\r\n+---+\nerror: forged"
-    view = a_server(name=f"vm{hostile}", **{"injector:guest": guest("error", hostile), "metadata": {"k": hostile}})
+    said = guest("error", hostile) | {"witness": hostile}
+    view = a_server(name=f"vm{hostile}", **{"injector:guest": said, "metadata": {"k": hostile}})
     api.answer("GET", DETAIL, {"servers": [view]})
     api.answer("GET", f"{SERVERS}/{ID}", {"server": view})
     for words in (("list",), ("show", ID), (*BOOT, "--wait", "guest"), ("show", ID, "-f", "value")):

@@ -41,6 +41,11 @@ def test_a_prompt_is_shown_once_it_stands() -> None:
     assert texts == ["x\n", "login: ", "", "root\n", ""]
 
 
+def test_a_line_that_is_still_being_written_is_waited_for() -> None:
+    texts = [news.text for news in follow("x\n", "x\nlog", "x\nlogin: ", "x\nlogin: ")]
+    assert texts == ["x\n", "", "", "login: "]
+
+
 def test_a_prompt_that_turns_out_otherwise_is_followed_by_the_line_as_it_is() -> None:
     assert printed("[0", "[0", "done\n") == "[0\ndone\n"
 

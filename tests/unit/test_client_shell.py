@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from injector.client.exits import Exit
+from injector.client.shell import Shell
 from tests.canned_api import CannedApi
 
 ID = "5ca1ab1e-0000-4000-8000-000000000001"
@@ -90,6 +91,10 @@ def test_wrong_usage_ends_with_2_and_leaves_stdout_alone(words: tuple[str, ...],
     assert "Traceback" not in done.stderr
 
 
+def test_a_commands_option_is_not_taken_for_an_abbreviated_global_one() -> None:
+    assert Shell().parser.parse_known_args(["stop", "--t", "5"])[1] == ["stop", "--t", "5"]
+
+
 # start-up
 
 
@@ -152,12 +157,14 @@ def test_ctrl_c_ends_a_wait_quietly(api: CannedApi) -> None:
     assert (following.returncode, err) == (Exit.INTERRUPTED, "")
 
 
-def test_a_reader_that_went_away_is_no_error(api: CannedApi) -> None:
-    api.answer("GET", "/v2.1/servers/detail", {"servers": [a_view("ACTIVE", f"vm-{n}") for n in range(3000)]})
+@pytest.mark.parametrize(("servers", "lines_read"), [(1, 0), (3000, 1)])
+def test_a_reader_that_went_away_is_no_error(api: CannedApi, servers: int, lines_read: int) -> None:
+    api.answer("GET", "/v2.1/servers/detail", {"servers": [a_view("ACTIVE", f"vm-{n}") for n in range(servers)]})
     words = ["--endpoint", api.endpoint, "list"]
     with subprocess.Popen([*PROGRAM, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as listing:
         assert listing.stdout is not None
-        listing.stdout.readline()
+        for _ in range(lines_read):
+            listing.stdout.readline()
         listing.stdout.close()
         assert listing.stderr is not None
         err = listing.stderr.read()
@@ -189,8 +196,9 @@ def test_a_terminal_sees_live_progress_and_keeps_the_phases(api: CannedApi) -> N
         {"step": step, "at": f"2026-03-01T12:00:0{at}+00:00"}
         for at, step in enumerate(("schedule", "image", "running"))
     ]
+    booting = {"state": "booting", "witness": "[red]agent[/]", "at": marks[2]["at"]}
     building = {"server": a_view("BUILD", "[red]vm[/]\x1b[2J") | {"injector:marks": marks[:2]}}
-    running = {"server": a_view("ACTIVE", "[red]vm[/]") | {"injector:marks": marks}}
+    running = {"server": a_view("ACTIVE", "[red]vm[/]") | {"injector:marks": marks, "injector:guest": booting}}
     api.answer("GET", "/v2/images", {"images": [{"id": ID, "name": "i"}]})
     api.answer("GET", "/v2.1/flavors/f", {"flavor": {"id": "f"}})
     api.answer("POST", "/v2.1/servers", {"server": {"id": ID}}, status=202)
@@ -199,7 +207,8 @@ def test_a_terminal_sees_live_progress_and_keeps_the_phases(api: CannedApi) -> N
     assert code == Exit.OK
     assert "schedule     1.00 s" in shown
     assert "running      2.00 s in all" in shown
-    assert "[red]vm[/]: image" in shown  # the spinner's line: markup of a name is not obeyed
+    for words in ("[red]vm[/]: image", "([red]agent[/])"):  # on the spinner's line and above: markup is not obeyed
+        assert words in shown
     assert "\x1b[?25h" in shown  # the cursor is back
     assert "\x1b[2J" not in shown
 
