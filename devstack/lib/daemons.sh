@@ -12,7 +12,7 @@ runs() {
 stop_by_pid_file() {
     local pid_file=$1 name=$2 tries=$(($3 * 10))
     if runs "$pid_file" "$name"; then
-        say "    stopping $name"
+        say "    stopping $(basename "$name" .conf)"
         kill "$(cat "$pid_file")"
         while runs "$pid_file" "$name" && [ "$tries" -gt 0 ]; do
             sleep 0.1

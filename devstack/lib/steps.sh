@@ -7,6 +7,7 @@
 #   say TEXT...                     a line for the reader, and for the log
 #   fail WHY...                     ends the step with a reason in words
 #   steps_times                     prints what each finished step took
+#   steps_say_no_more               a failure from here on has been told by the program that failed
 #
 # A script that traps EXIT itself would lose the report: give what must be undone to `at_exit` instead.
 
@@ -18,6 +19,7 @@ _step_advice=''
 _step_started=0
 _step_log_start=0
 _step_why=''
+_steps_silent=no
 
 _now_ms() { date +%s%3N; }
 
@@ -65,6 +67,8 @@ fail() {
     exit 1
 }
 
+steps_say_no_more() { _steps_silent=yes; }
+
 at_exit() { _steps_undo+=("$1"); }
 
 steps_total_ms() { echo "$(($(_now_ms) - _steps_started))"; }
@@ -85,7 +89,7 @@ _steps_end() {
     for command in "${_steps_undo[@]}"; do
         eval "$command"
     done
-    [ "$status" -eq 0 ] || _steps_report "$status" >&2
+    [ "$status" -eq 0 ] || [ "$_steps_silent" = yes ] || _steps_report "$status" >&2
     exit "$status"
 }
 

@@ -1,0 +1,75 @@
+#!/bin/bash
+# Sets up what the tests need on a fresh Debian 12, and runs them all; what CI runs.
+#
+#   devstack/test.sh [PYTEST-ARGUMENT...]      the last line is pytest's own, and so is the exit status
+#
+# The guests are kept below ${INJECTOR_DEVSTACK:-/var/lib/injector-devstack}/guests.
+set -euo pipefail
+
+here=$(dirname "$(readlink -f "$0")")
+checkout=$(dirname "$here")
+base=${INJECTOR_DEVSTACK:-/var/lib/injector-devstack}
+# shellcheck source=devstack/lib/steps.sh
+. "$here/lib/steps.sh"
+# shellcheck source=devstack/lib/packages.sh
+. "$here/lib/packages.sh"
+# shellcheck source=devstack/lib/host-packages.sh
+. "$here/lib/host-packages.sh"
+# shellcheck source=devstack/lib/venv.sh
+. "$here/lib/venv.sh"
+# shellcheck source=devstack/lib/daemons.sh
+. "$here/lib/daemons.sh"
+# shellcheck source=devstack/lib/libvirt.sh
+. "$here/lib/libvirt.sh"
+
+# The daemon has to work for a user of its own too; its tests run it as this one.
+make_user() {
+    getent group injector >/dev/null || run groupadd --system injector
+    getent passwd injector >/dev/null ||
+        run useradd --system --gid injector --groups libvirt --no-create-home --home-dir /nonexistent injector
+}
+
+make_guests() {
+    "$here/tiny-guest.sh" "$base/guests/tiny" | sed 's/^/    /'
+    "$here/guest-image.sh" "$base/guests/debian" | sed 's/^/    /'
+}
+
+# Each tool's own report is what a reader needs, so it goes to the screen.
+check() {
+    say "    $*"
+    "$@" || fail "$1 has something to say"
+}
+
+check_code() {
+    cd "$checkout"
+    PATH=$checkout/.venv/bin:$PATH
+    check ruff check --quiet injector tests devstack
+    check ruff format --check --quiet injector tests devstack
+    check mypy
+    check lint-imports --no-cache
+    check shellcheck -x devstack/*.sh devstack/lib/*.sh devstack/*/*.sh devstack/tiny-guest/* .ci/run
+}
+
+mkdir -p "$base"
+steps_begin test.sh "$base/log/test.log"
+step 'Debian packages' 'see that "apt-get update" works and that the sources have Debian 12'
+[ "$(id -u)" -eq 0 ] || fail "only root can install packages, start libvirtd and build guests"
+install -d -m 0711 "$base"
+install -d -m 0755 "$base/etc" "$base/run" "$base/guests"
+install_packages "${host_packages[@]}" "${test_packages[@]}"
+make_user
+step 'virtual environment' 'see that pip reaches its package index; "rm -rf .venv" starts anew'
+make_venv "$checkout"
+step 'style, types and imports' 'mend what is named above'
+check_code
+step 'guests' "read $base/guests/tiny/build.log and $base/guests/debian/build.log"
+make_guests
+step 'libvirt' "read $base/log/libvirtd.log"
+# What this script starts it takes down again; an earlier first-boot.sh may need what it has started.
+runs "$base/run/libvirtd.pid" libvirtd || at_exit "libvirt_down ${base@Q} >/dev/null"
+libvirt_up "$base"
+step 'tests' 'the failures are named above'
+export INJECTOR_TEST_GUESTS=$base/guests
+cd "$checkout"
+steps_say_no_more
+.venv/bin/python -m pytest "$@"
