@@ -141,9 +141,9 @@ def differences(items: Collection[ReceiptItem], seen: Mapping[Thing, Seen], dige
     for thing, item in zip(things((item.kind, item.name) for item in delivered), delivered, strict=True):
         name = describe(item.kind, item.name)
         if thing not in seen:
-            complaints.append(f"{name} is gone")
+            complaints.append(f"{name}: gone")
         elif _digest(item.kind, seen[thing].content, digest) != item.digest:
-            complaints.append(f"{name} has another content")
+            complaints.append(f"{name}: another content")
     return tuple(complaints)
 
 

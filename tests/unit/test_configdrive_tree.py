@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as some
 
 from injector.inject.channel import Delivery
 from injector.inject.configdrive import ec2
@@ -23,6 +22,7 @@ from injector.model.secret import Secret
 from injector.settings import DriveSettings
 from tests import builders as a
 from tests import goldens
+from tests.strategies import INSTANCES, PAYLOADS
 
 DUAL = a.a_network(
     mtu=1400, subnets=(a.a_subnet(), a.a_subnet(cidr="2001:db8::/64", gateway="2001:db8::1", dns=("2001:db8::3",)))
@@ -222,25 +222,6 @@ def _no_null(value: Any) -> bool:
     if isinstance(value, list):
         return all(map(_no_null, value))
     return value is not None
-
-
-TEXT = some.text(some.characters(exclude_categories=["Cs"]), max_size=40)
-NAME = some.text(some.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40)
-PAYLOADS = some.builds(
-    Payload,
-    random_seed=some.binary(min_size=1, max_size=64).map(Secret),
-    user_data=some.none() | some.binary(max_size=2000).map(Secret),
-    files=some.lists(some.builds(a.a_file, NAME, some.binary(max_size=200)), max_size=30).map(tuple),
-    admin_password=some.none() | TEXT.map(Secret),
-)
-INSTANCES = some.builds(
-    a.an_instance,
-    name=NAME,
-    hostname=NAME,
-    key=some.none() | some.builds(a.a_key, name=NAME),
-    asked_metadata=some.dictionaries(NAME, TEXT, max_size=128),
-    nics=some.sampled_from([(), EVERYTHING.nics, (a.a_nic(),)]),
-)
 
 
 @given(INSTANCES, PAYLOADS)

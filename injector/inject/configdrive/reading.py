@@ -7,7 +7,6 @@ import struct
 from injector.inject.configdrive import ecma119
 from injector.inject.configdrive.ecma119 import PRIMARY, SUPPLEMENTARY, Descriptor, Record
 
-_DEEPEST = 8
 _LABEL = slice(40, 72)
 
 
@@ -36,17 +35,18 @@ def label_of(image: bytes) -> str:
 
 def _tree(image: bytes, descriptor: Descriptor) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
-    waiting: list[tuple[str, Record, int]] = [("", ecma119.root(image, descriptor), 0)]
-    while waiting:
-        path, directory, depth = waiting.pop()
-        if depth > _DEEPEST:
-            raise ValueError("directories nest too deep")
+    waiting = [("", ecma119.root(image, descriptor))]
+    visited: set[int] = set()
+    for path, directory in waiting:
+        if directory.start in visited:
+            raise ValueError("a directory is reached twice")
+        visited.add(directory.start)
         for record in ecma119.children(image, directory):
             if record.is_self_or_parent:
                 continue
             name = path + _name(image, record, descriptor)
             if record.is_directory:
-                waiting.append((name + "/", record, depth + 1))
+                waiting.append((name + "/", record))
             else:
                 files[name] = _content(image, record)
     return files

@@ -1,0 +1,337 @@
+"""What every injection channel promises, and the config drive besides: exact, proven, never written over."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from injector.errors import ChannelBroken, NoSpace
+from injector.inject.channel import Channel, Delivery
+from injector.inject.configdrive.channel import ConfigDriveChannel
+from injector.inject.configdrive.iso9660 import Iso9660Packer
+from injector.inject.configdrive.packer import Packer, Volume
+from injector.inject.configdrive.tree import Tree
+from injector.inject.nothing import NoChannel
+from injector.inject.plan import items_of
+from injector.model.boot import NicOrder
+from injector.model.instance import Instance
+from injector.model.payload import ItemKind, Payload
+from injector.model.plan import ChannelKind, LeftOut
+from injector.model.receipt import Outcome
+from injector.model.secret import Secret
+from injector.settings import DriveSettings
+from tests import builders as a
+from tests import crafted, judges
+from tests.outside import FOREIGN, ROOT
+from tests.strategies import INSTANCES, PAYLOADS
+
+if TYPE_CHECKING:
+    from tests.cloudinit_reader import CloudInit
+
+pytest_plugins = ("tests.cloudinit_reader",)
+
+VAULT = a.a_vault()
+INSTANCE = a.an_instance(key=a.a_key(), asked_metadata={"role": "wëb"})
+PAYLOAD = a.a_payload(
+    user_data=Secret(b"#!/bin/sh\ntrue\n"),
+    files=(a.a_file(), a.a_file("/opt/binary", bytes(range(256)))),
+    admin_password=Secret("hunter2"),
+)
+
+
+def drive_channel(packer: Packer | None = None, group: int | None = None) -> ConfigDriveChannel:
+    return ConfigDriveChannel(DriveSettings(), VAULT.digest, group, packer)
+
+
+CHANNELS: Mapping[ChannelKind, Callable[[], Channel]] = {
+    ChannelKind.CONFIG_DRIVE: drive_channel,
+    ChannelKind.NONE: NoChannel,
+}
+
+
+def a_delivery(
+    directory: Path, instance: Instance = INSTANCE, payload: Payload = PAYLOAD, *, given: bool = True, **plan: Any
+) -> Delivery:
+    """Everything the payload and the record hold is asked for, into a fresh workspace below ``directory``."""
+    items = items_of(
+        payload,
+        key=instance.key,
+        metadata=instance.asked_metadata,
+        nics=tuple(NicOrder(nic.network) for nic in instance.nics),
+        password_given=given,
+    )
+    workspace = a.a_workspace(directory)
+    workspace.path.mkdir(parents=True, exist_ok=True)
+    values: dict[str, Any] = {"items": items}
+    return Delivery(replace(instance, items=items), payload, a.a_plan(**(values | plan)), workspace)
+
+
+@pytest.mark.parametrize("kind", CHANNELS)
+def test_a_channel_says_what_it_is(kind: ChannelKind) -> None:
+    assert CHANNELS[kind]().carriage.channel is kind
+
+
+@pytest.mark.parametrize("kind", CHANNELS)
+def test_what_was_left_out_is_in_the_receipt_with_its_reason(kind: ChannelKind, tmp_path: Path) -> None:
+    lost = a.an_item(required=False)
+    plan: dict[str, Any] = {"channel": kind, "items": (), "left_out": (LeftOut(lost, "nobody carries it"),)}
+    receipt = CHANNELS[kind]().deliver(a_delivery(tmp_path, payload=a.a_payload(), **plan))
+    assert receipt.channel is kind
+    (left,) = (item for item in receipt.items if item.outcome is Outcome.LEFT_OUT)
+    assert (left.name, left.reason, left.digest, left.where) == ("/etc/motd", "nobody carries it", None, None)
+
+
+@pytest.mark.parametrize("kind", CHANNELS)
+def test_what_was_promised_is_never_dropped(kind: ChannelKind, tmp_path: Path) -> None:
+    plan: dict[str, Any] = {"channel": kind, "items": (a.an_item(name="/etc/lost"),)}
+    with pytest.raises(ChannelBroken, match="/etc/lost"):
+        CHANNELS[kind]().deliver(a_delivery(tmp_path, **plan))
+    assert list(a.a_workspace(tmp_path).path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", CHANNELS)
+def test_every_fitting_is_there_after_the_delivery_and_nothing_else(kind: ChannelKind, tmp_path: Path) -> None:
+    channel = CHANNELS[kind]()
+    promised = a_delivery(tmp_path) if kind is not ChannelKind.NONE else a_delivery(tmp_path, items=())
+    channel.deliver(promised)
+    fittings = channel.fittings(promised.plan, promised.workspace)
+    assert sorted(promised.workspace.path.iterdir()) == sorted(fitting.path for fitting in fittings)
+
+
+@pytest.mark.parametrize(("bus", "device"), [("scsi", "cdrom"), ("sata", "cdrom"), ("virtio", "disk")])
+def test_the_drive_is_fitted_where_the_plan_says(bus: str, device: str) -> None:
+    (fitting,) = drive_channel().fittings(a.a_plan(drive_bus=bus), a.a_workspace())
+    assert (fitting.bus, fitting.device) == (bus, device)
+
+
+def test_the_receipt_lists_every_item_with_place_and_digest(tmp_path: Path) -> None:
+    receipt = drive_channel().deliver(a_delivery(tmp_path))
+    addresses = b"52:54:00:00:00:01 10.0.2.15/24"
+    document = "openstack/latest/meta_data.json"
+
+    def sha256(content: bytes) -> str:
+        return "sha256:" + hashlib.sha256(content).hexdigest()
+
+    assert [(item.kind, item.name, item.size, item.digest, item.where, item.mode) for item in receipt.items] == [
+        (ItemKind.KEY, "laptop", 92, sha256(a.PUBLIC_KEY.encode()), f"{document}#/public_keys/laptop", None),
+        (ItemKind.FILE, "/etc/motd", 5, VAULT.digest(b"hello"), "openstack/content/0000", 0o660),
+        (ItemKind.FILE, "/opt/binary", 256, VAULT.digest(bytes(range(256))), "openstack/content/0001", 0o660),
+        (ItemKind.METADATA, "metadata", 20, sha256(b'{"role": "w\\u00ebb"}'), f"{document}#/meta", None),
+        (ItemKind.USER_DATA, "user_data", 15, VAULT.digest(b"#!/bin/sh\ntrue\n"), "openstack/latest/user_data", None),
+        (ItemKind.PASSWORD, "password", 0, VAULT.digest(b"hunter2"), f"{document}#/admin_pass", None),
+        (ItemKind.NETWORK, "network", 30, sha256(addresses), "openstack/latest/network_data.json", None),
+        (ItemKind.HOSTNAME, "hostname", 13, sha256(b"web.novalocal"), f"{document}#/hostname", None),
+    ]
+    assert {item.outcome for item in receipt.items} == {Outcome.READ_BACK}
+
+
+def test_the_drive_digest_is_that_of_the_file(tmp_path: Path) -> None:
+    delivery = a_delivery(tmp_path)
+    receipt = drive_channel().deliver(delivery)
+    image = delivery.workspace.config_drive.read_bytes()
+    assert (receipt.drive_digest, receipt.drive_size) == (hashlib.sha256(image).hexdigest(), len(image))
+    assert receipt.drive_format == "iso9660"
+
+
+def test_no_guess_of_a_secret_is_confirmed_by_a_receipt(tmp_path: Path) -> None:
+    shown = repr(drive_channel().deliver(a_delivery(tmp_path)))
+    for secret in (b"hunter2", b"hello", b"#!/bin/sh\ntrue\n"):
+        assert hashlib.sha256(secret).hexdigest() not in shown
+        assert secret.decode() not in shown
+
+
+def test_a_generated_password_is_delivered_and_listed_though_not_asked_for(tmp_path: Path) -> None:
+    delivery = a_delivery(tmp_path, given=False)
+    assert ItemKind.PASSWORD not in {item.kind for item in delivery.plan.items}
+    receipt = drive_channel().deliver(delivery)
+    (password,) = (item for item in receipt.items if item.kind is ItemKind.PASSWORD)
+    assert password.digest == VAULT.digest(b"hunter2")
+
+
+def test_a_path_given_twice_has_two_lines(tmp_path: Path) -> None:
+    twice = a.a_payload(files=(a.a_file(content=b"one"), a.a_file(content=b"two")))
+    receipt = drive_channel().deliver(a_delivery(tmp_path, payload=twice))
+    digests = [item.digest for item in receipt.items if item.kind is ItemKind.FILE]
+    assert digests == [VAULT.digest(b"one"), VAULT.digest(b"two")]
+
+
+def test_the_drive_is_readable_by_its_owner_and_group_only(tmp_path: Path) -> None:
+    group = FOREIGN if ROOT else os.getegid()
+    delivery = a_delivery(tmp_path)
+    drive_channel(group=group).deliver(delivery)
+    info = delivery.workspace.config_drive.stat()
+    assert (stat.S_IMODE(info.st_mode), info.st_gid) == (0o440, group)
+
+
+def test_the_same_record_gives_the_same_drive_and_another_seed_another_one(tmp_path: Path) -> None:
+    first = drive_channel().deliver(a_delivery(tmp_path / "a"))
+    again = drive_channel().deliver(a_delivery(tmp_path / "b"))
+    other = drive_channel().deliver(
+        a_delivery(tmp_path / "c", payload=replace(PAYLOAD, random_seed=Secret(b"x" * 512)))
+    )
+    assert first == again
+    assert first.drive_digest != other.drive_digest
+
+
+def test_a_drive_that_is_there_stays_when_it_holds_this_very_delivery(tmp_path: Path) -> None:
+    delivery = a_delivery(tmp_path)
+    first = drive_channel().deliver(delivery)
+    before = delivery.workspace.config_drive.stat()
+    assert drive_channel().deliver(delivery) == first
+    after = delivery.workspace.config_drive.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_drive_that_is_there_and_differs_is_neither_used_nor_written_over(tmp_path: Path) -> None:
+    delivery = a_delivery(tmp_path)
+    drive_channel().deliver(delivery)
+    before = delivery.workspace.config_drive.read_bytes()
+    other = replace(delivery, payload=replace(PAYLOAD, random_seed=Secret(b"x" * 512)))
+    with pytest.raises(ChannelBroken, match="does not hold"):
+        drive_channel().deliver(other)
+    assert delivery.workspace.config_drive.read_bytes() == before
+
+
+class Lying(Iso9660Packer):
+    """Packs something other than it was given."""
+
+    def __init__(self, lie: Callable[[dict[str, bytes]], object], label: str = "config-2") -> None:
+        self._lie, self._label = lie, label
+
+    def pack(self, tree: Tree, volume: Volume, into: BinaryIO) -> None:
+        changed = dict(tree)
+        self._lie(changed)
+        super().pack(changed, replace(volume, label=self._label), into)
+
+
+class Truncating(Iso9660Packer):
+    """Loses the end of the drive."""
+
+    def pack(self, tree: Tree, volume: Volume, into: BinaryIO) -> None:
+        super().pack(tree, volume, into)
+        into.truncate(into.tell() // 2)
+
+
+@pytest.mark.parametrize(
+    "packer",
+    [
+        Lying(lambda tree: tree.update({"openstack/content/0001": b"?"})),
+        Lying(lambda tree: tree.update({"openstack/2012-08-10/user_data": b"?"})),
+        Lying(lambda tree: tree.update({"ec2/latest/more": b"?"})),
+        Lying(lambda tree: tree.pop("openstack/latest/vendor_data.json")),
+        Lying(lambda tree: None, label="config-3"),
+        Truncating(),
+    ],
+)
+def test_a_drive_other_than_asked_is_no_delivery(packer: Packer, tmp_path: Path) -> None:
+    with pytest.raises(ChannelBroken):
+        drive_channel(packer).deliver(a_delivery(tmp_path))
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can mount a small file system")
+def test_a_full_disk_is_no_space_and_leaves_nothing(tmp_path: Path) -> None:
+    with crafted.small_disk(tmp_path / "small", 64 * crafted.KIB) as small:
+        delivery = a_delivery(small)
+        with pytest.raises(NoSpace):
+            drive_channel().deliver(delivery)
+        assert list(delivery.workspace.path.iterdir()) == []
+
+
+def test_a_workspace_that_is_gone_breaks_the_channel_without_telling_where_it_was(tmp_path: Path) -> None:
+    delivery = a_delivery(tmp_path)
+    delivery.workspace.path.rmdir()
+    with pytest.raises(ChannelBroken) as broken:
+        drive_channel().deliver(delivery)
+    assert str(tmp_path) not in broken.value.message
+
+
+def test_verify_is_content_with_what_was_delivered(tmp_path: Path) -> None:
+    delivery = a_delivery(tmp_path)
+    receipt = drive_channel().deliver(delivery)
+    assert drive_channel().verify(delivery.workspace, receipt) == ()
+
+
+def _overwrite(drive: Path, image: bytes) -> None:
+    drive.chmod(0o640)
+    drive.write_bytes(image)
+
+
+def test_verify_names_the_items_that_changed(tmp_path: Path) -> None:
+    delivery, other = (
+        a_delivery(tmp_path / "a"),
+        a_delivery(
+            tmp_path / "b",
+            instance=a.an_instance(key=a.a_key(), nics=()),
+            payload=replace(PAYLOAD, files=(a.a_file(),)),
+        ),
+    )
+    receipt = drive_channel().deliver(delivery)
+    drive_channel().deliver(other)
+    _overwrite(delivery.workspace.config_drive, other.workspace.config_drive.read_bytes())
+    assert drive_channel().verify(delivery.workspace, receipt) == (
+        "the config drive is not the one that was delivered",
+        "file '/opt/binary': gone",
+        "metadata: gone",
+        "the static network addresses: another content",
+    )
+
+
+def test_verify_of_a_drive_that_is_gone_or_damaged(tmp_path: Path) -> None:
+    delivery = a_delivery(tmp_path)
+    receipt = drive_channel().deliver(delivery)
+    _overwrite(delivery.workspace.config_drive, b"\0" * 65536)
+    assert drive_channel().verify(delivery.workspace, receipt)[-1] == "it cannot be read"
+    delivery.workspace.config_drive.unlink()
+    assert drive_channel().verify(delivery.workspace, receipt) == ("the config drive is gone",)
+
+
+def macs(instance: Instance) -> dict[str, str]:
+    """The cards as the guest would see them."""
+    return {nic.mac: f"eth{number}" for number, nic in enumerate(instance.nics)}
+
+
+def test_cloud_init_reads_from_the_drive_what_was_asked(tmp_path: Path, cloud_init: CloudInit) -> None:
+    delivery = a_delivery(tmp_path)
+    drive_channel().deliver(delivery)
+    tree = judges.isoinfo_tree(delivery.workspace.config_drive, "-R")
+    found = cloud_init.read(judges.lay_out(tree, tmp_path / "mnt"), macs(INSTANCE))
+    assert found["metadata"]["instance-id"] == INSTANCE.id
+    assert found["metadata"]["local-hostname"] == "web.novalocal"
+    assert found["metadata"]["public_keys"] == {"laptop": a.PUBLIC_KEY}
+    assert found["metadata"]["meta"] == {"role": "wëb"}
+    assert found["metadata"]["random_seed"] == a.SEED
+    assert found["userdata"] == b"#!/bin/sh\ntrue\n"
+    assert found["files"] == {"/etc/motd": b"hello", "/opt/binary": bytes(range(256))}
+    assert found["ec2-metadata"]["instance-id"] == "i-5ca1ab1e"
+    (card, dns) = found["network"]["config"]
+    assert (card["name"], card["mac_address"]) == ("eth0", "52:54:00:00:00:01")
+    (subnet,) = card["subnets"]
+    assert (subnet["type"], subnet["address"], subnet["netmask"]) == ("static", "10.0.2.15", "255.255.255.0")
+    assert subnet["routes"] == [{"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": "10.0.2.2"}]
+    assert dns == {"type": "nameserver", "address": "10.0.2.3"}
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(INSTANCES, PAYLOADS)
+def test_cloud_init_reads_any_drive(
+    tmp_path_factory: pytest.TempPathFactory, cloud_init: CloudInit, instance: Instance, payload: Payload
+) -> None:
+    directory = tmp_path_factory.mktemp("any")
+    delivery = a_delivery(directory, instance, payload)
+    drive_channel().deliver(delivery)
+    tree = judges.isoinfo_tree(delivery.workspace.config_drive, "-R")
+    found = cloud_init.read(judges.lay_out(tree, directory / "mnt"), macs(instance))
+    assert "error" not in found
+    assert found["metadata"]["instance-id"] == instance.id
+    assert found["metadata"].get("meta", {}) == instance.asked_metadata
+    assert found["userdata"] == (payload.user_data.reveal() if payload.user_data else "")
+    # One path given twice: the last one wins, as in the guest.
+    assert found["files"] == {file.path: file.content.reveal() for file in payload.files}
