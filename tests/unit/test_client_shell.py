@@ -161,7 +161,8 @@ def test_ctrl_c_ends_a_wait_quietly(api: CannedApi) -> None:
 def test_a_reader_that_went_away_is_no_error(api: CannedApi, servers: int, lines_read: int) -> None:
     api.answer("GET", "/v2.1/servers/detail", {"servers": [a_view("ACTIVE", f"vm-{n}") for n in range(servers)]})
     words = ["--endpoint", api.endpoint, "list"]
-    with subprocess.Popen([*PROGRAM, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as listing:
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen([*PROGRAM, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=buffered) as listing:
         assert listing.stdout is not None
         for _ in range(lines_read):
             listing.stdout.readline()
