@@ -33,28 +33,42 @@ def _moments(longest: float) -> list[float]:
     return [(number + chance.random()) * slice_ for number in range(MOMENTS)]
 
 
-def test_killed_at_any_moment_a_boot_is_finished_or_undone(fragile: House) -> None:
-    daemon = fragile.daemon
-    request: dict[str, Any] = {"networks": [{"uuid": fragile.network}], "user_data": b64("#!/bin/sh\n:\n")}
-    started = time.monotonic()
-    server_id = daemon.boot(fragile.tiny, "measure", **request)
+def measure(house: House) -> float:
+    """Seconds from the POST to ACTIVE, undisturbed."""
+    daemon, started = house.daemon, time.monotonic()
+    server_id = daemon.boot(house.tiny, "measure", **request(house))
     daemon.wait_for_status(server_id, "ACTIVE")
-    longest = time.monotonic() - started
+    seconds = time.monotonic() - started
     daemon.delete(server_id)
     daemon.wait_until_gone(server_id)
-    for moment in _moments(longest):
-        server_id = daemon.boot(fragile.tiny, f"killed at {moment:.3f}", **request)
-        time.sleep(moment)
-        daemon.kill()
-        daemon.start()
-        server = daemon.wait_for_status(server_id, "ACTIVE", "ERROR", seconds=60)
-        assert server["status"] == "ACTIVE" or server["fault"]["message"]
-        own = leftovers.of(daemon)
-        assert own.directories == {server_id}
-        assert len(own.domains) == len(own.emulators) == (1 if server["status"] == "ACTIVE" else 0)
-        daemon.delete(server_id)
-        daemon.wait_until_gone(server_id)
-        assert leftovers.of(daemon) == leftovers.NOTHING
+    return seconds
+
+
+def request(house: House) -> dict[str, Any]:
+    return {"networks": [{"uuid": house.network}], "user_data": b64("#!/bin/sh\n:\n")}
+
+
+def kill_at(house: House, moment: float) -> str:
+    """Boot, kill the daemon after ``moment`` seconds, start it again; the status in which the instance ended."""
+    daemon = house.daemon
+    server_id = daemon.boot(house.tiny, f"killed at {moment:.3f}", **request(house))
+    time.sleep(moment)
+    daemon.kill()
+    daemon.start()
+    server = daemon.wait_for_status(server_id, "ACTIVE", "ERROR", seconds=60)
+    assert server["status"] == "ACTIVE" or server["fault"]["message"]
+    own = leftovers.of(daemon)
+    assert own.directories == {server_id}
+    assert len(own.domains) == len(own.emulators) == (1 if server["status"] == "ACTIVE" else 0)
+    daemon.delete(server_id)
+    daemon.wait_until_gone(server_id)
+    assert leftovers.of(daemon) == leftovers.NOTHING
+    return str(server["status"])
+
+
+def test_killed_at_any_moment_a_boot_is_finished_or_undone(fragile: House) -> None:
+    for moment in _moments(measure(fragile)):
+        kill_at(fragile, moment)
 
 
 def test_killed_during_a_delete_it_is_finished(fragile: House) -> None:
