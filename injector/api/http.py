@@ -23,7 +23,6 @@ class ApiRequest(falcon.Request):
     """A falcon request with what this API asks of it."""
 
     version: Microversion = MINIMUM
-    __slots__ = ("version",)
 
     @property
     def caller(self) -> Context:
@@ -56,7 +55,10 @@ class ApiRequest(falcon.Request):
         try:
             return msgspec.json.decode(text)
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
-            raise InvalidRequest("The server could not comply with the request: the body is not JSON.") from error
+            message = (
+                "The server could not comply with the request: the body is not JSON, or holds text that is not Unicode."
+            )
+            raise InvalidRequest(message) from error
 
     def upload(self) -> Readable:
         """The body as a stream that fails when it ends before it should."""

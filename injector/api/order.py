@@ -73,7 +73,7 @@ SERVER = schemas.an_object(
 )
 
 _HINTS = dict.fromkeys(("os:scheduler_hints", "OS-SCH-HNT:scheduler_hints"), _ANYTHING)
-CREATE = schemas.Checker(schemas.an_object({"server": SERVER, **_HINTS}, "server"))
+CREATE = schemas.Checker(SERVER, "server", beside=_HINTS)
 
 _NOT_OFFERED: Mapping[str, str] = {
     "block_device_mapping": "volumes are not offered",
@@ -110,11 +110,10 @@ class ServerOrder:
     wants_reservation: bool = False
 
 
-def parse(document: object, quotas: Quotas) -> ServerOrder:
+def parse(document: Any, quotas: Quotas) -> ServerOrder:
     """InvalidRequest or OverQuota, naming the field."""
-    body = CREATE.check(document)
-    server: dict[str, Any] = body["server"]
-    _refuse_not_offered(body | server)
+    server: dict[str, Any] = CREATE.check(document)
+    _refuse_not_offered(document | server)
     _check_block_devices(server)
     minimum, maximum = _counts(server, quotas)
     files = server.get("personality", [])

@@ -81,6 +81,7 @@ METADATA: Schema = {
     "propertyNames": a_pattern("[a-zA-Z0-9-_:. ]{1,255}"),
     "additionalProperties": text(255),
 }
+NEVER: Schema = {"not": {}}
 TRUE_WORDS = frozenset({"True", "TRUE", "true", "1", "ON", "On", "on", "YES", "Yes", "yes"})
 FALSE_WORDS = frozenset({"False", "FALSE", "false", "0", "OFF", "Off", "off", "NO", "No", "no"})
 BOOLEAN: Schema = {"enum": [True, False, *sorted(TRUE_WORDS | FALSE_WORDS)]}
@@ -92,10 +93,13 @@ def as_boolean(value: bool | str) -> bool:
 
 
 class Checker:
-    """One kind of body: ``{wrapper: {…}}``, or the bare object when ``wrapper`` is None."""
+    """One kind of body: ``{wrapper: {…}}``, or the bare object when ``wrapper`` is None.
 
-    def __init__(self, schema: Schema, wrapper: str | None = None) -> None:
-        whole = schema if wrapper is None else an_object({wrapper: schema}, wrapper)
+    ``beside``: the keys that may stand beside the wrapper.
+    """
+
+    def __init__(self, schema: Schema, wrapper: str | None = None, beside: Mapping[str, Schema] | None = None) -> None:
+        whole = schema if wrapper is None else an_object({wrapper: schema, **(beside or {})}, wrapper)
         Draft202012Validator.check_schema(whole)
         self._validator = Draft202012Validator(whole, format_checker=_formats)
         self._wrapper = wrapper
@@ -150,7 +154,8 @@ def _shown(error: Any) -> str:
         return ""
     if any(step in _SECRET for step in path):
         return ""
-    return f" Value: {one_line(str(error.instance), _SHOWN)}."
+    value = one_line(str(error.instance), _SHOWN)
+    return f" Value: {value}." if value else ""
 
 
 _FORMAT_REASONS = {
@@ -164,6 +169,7 @@ _REASONS: Mapping[str, Callable[[Any], str]] = {
     "type": lambda error: f"It is not of type {_words(error.validator_value)}",
     "enum": lambda error: f"It is not one of {_words(error.validator_value)}",
     "const": lambda error: f"It is not {error.validator_value!r}",
+    "not": lambda _error: "It is the server who sets it",
     "minLength": lambda error: "It is empty" if not error.instance else "It is too short",
     "maxLength": lambda error: f"It is too long: {len(error.instance)} characters, at most {error.validator_value}",
     "pattern": lambda error: f"It does not match {error.validator_value.removesuffix(END)}",

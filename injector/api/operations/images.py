@@ -12,11 +12,13 @@ from typing import Any, Protocol
 
 from injector.api import query, schemas
 from injector.db import Store
-from injector.errors import Conflict, InvalidRequest, NotFound
+from injector.errors import Conflict, ImageRejected, InvalidRequest, NotFound
 from injector.images.transfer import Readable
+from injector.inject.bus import drive_bus
 from injector.model.context import Context
 from injector.model.image import DiskFormat, Image, ImageStatus
 from injector.model.instance import State
+from injector.virt.libvirt.domain.hardware import hardware
 
 LOG = logging.getLogger(__name__)
 
@@ -38,20 +40,16 @@ _ANSWERED = (
     *("status", "size", "virtual_size", "checksum", "owner", "created_at", "updated_at", "self", "file", "schema"),
     *("os_hash_algo", "os_hash_value", "os_hidden", "locations", "direct_url"),
 )
-_BUS = {"enum": ["virtio", "scsi", "sata", "ide", "usb"]}
 _PROPERTIES = {
     "kernel_id": schemas.UUID,
     "ramdisk_id": schemas.UUID,
     "img_config_drive": {"enum": ["optional", "mandatory"]},
-    "hw_disk_bus": _BUS,
-    "hw_cdrom_bus": _BUS,
-    "hw_firmware_type": {"enum": ["bios", "uefi"]},
     "os_command_line": schemas.text(2047),
 }
 _CREATE = schemas.Checker(
     {
         "type": "object",
-        "properties": {**_OWN, **_PROPERTIES, **dict.fromkeys(_ANSWERED, False)},
+        "properties": {**_OWN, **_PROPERTIES, **dict.fromkeys(_ANSWERED, schemas.NEVER)},
         "required": ["name", "disk_format"],
         "propertyNames": schemas.a_pattern("[A-Za-z0-9_.:-]{1,255}"),
         "additionalProperties": schemas.text(255),
@@ -90,6 +88,7 @@ class Images:
             min_ram=int(asked.get("min_ram", 0)),
             properties={key: value for key, value in asked.items() if key not in _OWN},
         )
+        _refuse_meaningless(image)
         self._store.add_image(image)
         return image
 
@@ -153,6 +152,15 @@ class Images:
         for other in self._store.images(context.project_id):
             if image_id in (other.properties.get("kernel_id"), other.properties.get("ramdisk_id")):
                 raise Conflict(f"Image {image_id} is in use: image {other.id} boots with it.", field="image")
+
+
+def _refuse_meaningless(image: Image) -> None:
+    """What no host could make a machine of is known here already."""
+    try:
+        drive_bus(image)
+        hardware(image)
+    except ImageRejected as error:
+        raise InvalidRequest(error.message, field=error.field) from error
 
 
 def _check_container(asked: Mapping[str, Any], disk_format: DiskFormat) -> None:

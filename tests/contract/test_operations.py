@@ -1,0 +1,489 @@
+"""The one behaviour suite of the api: whatever is asked over REST is asked with the RPC client too, to the same end."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from injector.model.image import DiskFormat, ImageStatus
+from injector.model.payload import ItemKind
+from injector.model.secret import Secret
+from tests import builders
+from tests.api_house import ApiHouse, eventually
+from tests.speakers import Document, Refusal, RestSpeaker, RpcSpeaker, Speaker
+
+NOBODY = "00000000-0000-4000-8000-000000000000"
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[ApiHouse]:
+    with ApiHouse(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture(params=["rest", "rpc"])
+def ask(request: pytest.FixtureRequest, house: ApiHouse) -> Speaker:
+    return RestSpeaker(house.rest()) if request.param == "rest" else RpcSpeaker(house.client)
+
+
+@pytest.fixture
+def server(house: ApiHouse) -> Document:
+    """The least that a create call needs."""
+    return {"name": "web", "imageRef": house.an_image().id, "flavorRef": house.a_flavor().id, "networks": "none"}
+
+
+def b64(content: bytes) -> str:
+    return b64encode(content).decode()
+
+
+def a_file(path: str = "/etc/motd", content: bytes = b"hello", mode: str | None = None) -> Document:
+    return {"path": path, "contents": b64(content)} | ({} if mode is None else {"injector:mode": mode})
+
+
+def booted(ask: Speaker, server: Document) -> str:
+    (server_id,), _ = ask.create_server(server)
+    eventually(lambda: ask.server(server_id)["status"] != "BUILD")
+    return server_id
+
+
+# a boot
+
+
+def test_a_boot_is_recorded_built_and_shown(ask: Speaker, server: Document) -> None:
+    view = ask.server(booted(ask, server))
+    assert (view["status"], view["OS-EXT-STS:vm_state"], view["OS-EXT-STS:power_state"]) == ("ACTIVE", "active", 1)
+    assert view["name"] == view["OS-EXT-SRV-ATTR:hostname"] == "web"
+    assert view["injector:plan"]["channel"] == "config_drive"
+    assert view["config_drive"] == "True"
+    assert [mark["step"] for mark in view["injector:marks"]] == ["schedule", "image", "running"]
+    assert view["injector:guest"] == {"state": "unknown", "detail": "", "witness": None, "at": None}
+    assert view["injector:request_id"].startswith("req-")
+
+
+def test_what_was_asked_is_sealed_for_the_guest_to_the_byte(house: ApiHouse, ask: Speaker, server: Document) -> None:
+    binary = bytes(range(256))
+    asked = server | {
+        "user_data": b64(binary),
+        "personality": [a_file("/etc/blob", binary, mode="0600")],
+        "adminPass": "correct horse",
+        "injector:best_effort": ["user_data"],
+    }
+    asked["personality"][0] |= {"injector:best_effort": True, "injector:owner": "ada:staff"}
+    (server_id,), password = ask.create_server(asked)
+    instance = house.store.instance(server_id)
+    payload = house.vault.unseal(server_id, instance.payload)
+    assert payload.user_data == Secret(binary)
+    (file,) = payload.files
+    assert (file.path, file.content, file.mode, file.owner) == ("/etc/blob", Secret(binary), 0o600, "ada:staff")
+    assert payload.admin_password == Secret("correct horse")
+    assert password == "correct horse"
+    assert len(payload.random_seed) == 512
+    required = {item.kind: item.required for item in instance.items}
+    assert required == {ItemKind.FILE: False, ItemKind.USER_DATA: False, ItemKind.PASSWORD: True}
+
+
+def test_a_password_is_made_when_none_is_given_and_told_once(house: ApiHouse, ask: Speaker, server: Document) -> None:
+    (server_id,), password = ask.create_server(server)
+    assert password is not None
+    assert len(password) == 12
+    instance = house.store.instance(server_id)
+    assert house.vault.unseal(server_id, instance.payload).admin_password == Secret(password)
+    assert instance.items == (), "a made password is nothing that was asked for"
+    assert password not in repr(ask.server(server_id))
+
+
+def test_several_servers_of_one_request(house: ApiHouse, ask: Speaker, server: Document) -> None:
+    ids, _ = ask.create_server(server | {"min_count": 2, "max_count": "3"})
+    views = [ask.server(server_id) for server_id in ids]
+    assert [view["name"] for view in views] == ["web-1", "web-2", "web-3"]
+    assert [view["OS-EXT-SRV-ATTR:hostname"] for view in views] == ["web-1", "web-2", "web-3"]
+    assert len({view["OS-EXT-SRV-ATTR:reservation_id"] for view in views}) == 1
+    payloads = [house.vault.unseal(one, house.store.instance(one).payload) for one in ids]
+    assert payloads[0].random_seed != payloads[1].random_seed
+
+
+def test_the_names_of_a_request_are_resolved_once(house: ApiHouse, ask: Speaker, server: Document) -> None:
+    kernel = house.an_image(disk_format=DiskFormat.KERNEL)
+    ramdisk = house.an_image(disk_format=DiskFormat.RAMDISK)
+    image = house.an_image(properties={"kernel_id": kernel.id, "ramdisk_id": ramdisk.id})
+    ask.create("keypair", {"name": "laptop", "public_key": builders.PUBLIC_KEY})
+    (server_id,), _ = ask.create_server(server | {"imageRef": image.id, "key_name": "laptop"})
+    ask.delete("keypair", "laptop")
+    instance = house.store.instance(server_id)
+    assert instance.key is not None
+    assert instance.key.public_key == builders.PUBLIC_KEY
+    assert (instance.kernel, instance.ramdisk) == (kernel, ramdisk)
+
+
+def test_a_build_that_fails_says_why(ask: Speaker, server: Document) -> None:
+    view = ask.server(booted(ask, server | {"metadata": {"fate": "fail"}}))
+    assert view["status"] == "ERROR"
+    assert view["fault"]["code"] == 409
+    assert "backing file" in view["fault"]["message"]
+
+
+def test_a_receipt_lists_every_item(ask: Speaker, server: Document) -> None:
+    asked = server | {"personality": [a_file()], "metadata": {"role": "web"}, "user_data": b64(b"#!/bin/sh\n")}
+    receipt = ask.receipt(booted(ask, asked))
+    assert [(item["kind"], item["outcome"]) for item in receipt["items"]] == [
+        ("file", "read back"),
+        ("metadata", "read back"),
+        ("user_data", "read back"),
+    ]
+
+
+def test_there_is_no_receipt_before_anything_was_delivered(ask: Speaker, server: Document) -> None:
+    (server_id,), _ = ask.create_server(server | {"metadata": {"fate": "hold"}})
+    with pytest.raises(Refusal, match="has no receipt") as refused:
+        ask.receipt(server_id)
+    assert refused.value.status == 404
+
+
+def test_a_request_that_nobody_can_carry_is_refused_at_once(ask: Speaker, server: Document) -> None:
+    asked = server | {"personality": [a_file(mode="0600")]}
+    with pytest.raises(Refusal, match=r"personality.*'/etc/motd'.*0660") as refused:
+        ask.create_server(asked)
+    assert refused.value.status == 409
+    assert ask.servers() == []
+
+
+# networks of a boot
+
+
+def a_network(**changes: Any) -> Document:
+    subnet = {"cidr": "10.0.2.0/24", "gateway": "10.0.2.2", "pool_first": "10.0.2.15", "pool_last": "10.0.2.99"}
+    return {"name": "lab", "injector:kind": "user", "injector:subnets": [subnet], "injector:forwards": [22]} | changes
+
+
+def test_a_card_with_an_address_and_a_forward(ask: Speaker, server: Document) -> None:
+    network = ask.create("network", a_network())
+    asked = server | {"networks": [{"uuid": network["id"], "fixed_ip": "10.0.2.20"}]}
+    view = ask.server(booted(ask, asked))
+    (address,) = view["addresses"]["lab"]
+    assert (address["addr"], address["version"]) == ("10.0.2.20", 4)
+    (forward,) = view["injector:forwards"]
+    assert forward["guest_port"] == 22
+    assert forward["mac"] == address["OS-EXT-IPS-MAC:mac_addr"]
+    with pytest.raises(Refusal, match="in use by a server") as refused:
+        ask.delete("network", network["id"])
+    assert refused.value.status == 409
+
+
+def test_no_network_is_no_card_and_the_only_one_is_the_default(ask: Speaker, server: Document) -> None:
+    assert ask.server(booted(ask, server | {"networks": "auto"}))["addresses"] == {}
+    ask.create("network", a_network())
+    assert list(ask.server(booted(ask, server | {"networks": "auto"}))["addresses"]) == ["lab"]
+    ask.create("network", a_network(name="other"))
+    with pytest.raises(Refusal, match="networks") as refused:
+        ask.create_server(server | {"networks": "auto"})
+    assert refused.value.status == 409
+    ask.create("network", a_network(name="default"))
+    assert list(ask.server(booted(ask, server | {"networks": "auto"}))["addresses"]) == ["default"]
+    assert ask.server(booted(ask, server))["addresses"] == {}
+
+
+# refused at once
+
+
+REFUSED: dict[str, tuple[int, str, Document]] = {
+    "unknown image": (400, "imageRef", {"imageRef": NOBODY}),
+    "no image": (400, "imageRef", {"imageRef": ""}),
+    "unknown flavor": (400, "flavorRef", {"flavorRef": "nothing"}),
+    "unknown key": (400, "key_name", {"key_name": "nobody"}),
+    "unknown network": (400, r"networks\[0\].uuid", {"networks": [{"uuid": NOBODY}]}),
+    "unknown zone": (400, "availability_zone", {"availability_zone": "moon"}),
+    "a host in the zone": (400, "availability_zone", {"availability_zone": "nova:host-1"}),
+    "a port": (400, r"networks\[0\].port", {"networks": [{"port": NOBODY}]}),
+    "user-data that is no base64": (400, "user_data", {"user_data": "%%% rubbish %%%"}),
+    "user-data without a digit": (400, "user_data", {"user_data": "####"}),
+    "user-data with bad padding": (400, "user_data", {"user_data": "aGVsbG8"}),
+    "user-data over the limit": (400, "user_data", {"user_data": b64(b"x" * 49200)}),
+    "file that is no base64": (400, r"personality\[0\].contents", {"personality": [{"path": "/a", "contents": "a"}]}),
+    "file without contents": (400, r"personality\[0\].contents", {"personality": [{"path": "/a"}]}),
+    "file without a path": (400, r"personality\[0\].path", {"personality": [{"contents": ""}]}),
+    "path with NUL": (400, r"personality\[1\].path", {"personality": [a_file(), a_file("/etc/\0motd")]}),
+    "empty path": (400, r"personality\[1\].path", {"personality": [a_file(), a_file("")]}),
+    "path over 255": (403, r"personality\[0\].path", {"personality": [a_file("/" + "x" * 255)]}),
+    "a path twice": (400, r"personality\[1\].path", {"personality": [a_file(), a_file()]}),
+    "six files": (403, "[Pp]ersonality", {"personality": [a_file(f"/{number}") for number in range(6)]}),
+    "file over the limit": (403, r"personality\[0\].contents", {"personality": [a_file(content=b"x" * 7681)]}),
+    "metadata over 255": (400, "metadata.role", {"metadata": {"role": "x" * 256}}),
+    "metadata key over 255": (400, "metadata", {"metadata": {"x" * 256: "web"}}),
+    "metadata that is no text": (400, "metadata.role", {"metadata": {"role": 1}}),
+    "129 metadata items": (403, "metadata", {"metadata": {str(number): "" for number in range(129)}}),
+    "unknown key of the body": (400, "colour", {"colour": "blue"}),
+    "no name": (400, "name", {"name": " "}),
+    "config_drive of another kind": (400, "config_drive", {"config_drive": "maybe"}),
+    "fewer at most than at least": (400, "min_count", {"min_count": 3, "max_count": 2}),
+    "no server at all": (400, "min_count", {"min_count": 0}),
+    "more than a request may ask for": (403, "max_count", {"max_count": 11}),
+    "one host name for two": (400, "hostname", {"hostname": "web", "max_count": 2}),
+    "host name with a newline": (400, "hostname", {"hostname": "web\n"}),
+    "a mode that is none": (400, r"injector:mode", {"personality": [a_file(mode="rwx")]}),
+    "volumes": (400, r"block_device_mapping_v2\[0\]", {"block_device_mapping_v2": [{"source_type": "volume"}]}),
+    "a security group": (400, "security_groups", {"security_groups": [{"name": "default"}]}),
+    "a description": (400, "description", {"description": "front"}),
+    "half a character": (400, "Unicode", {"name": "web\ud800"}),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_makes_no_sense_is_refused_by_name(ask: Speaker, server: Document, case: str) -> None:
+    status, named, changes = REFUSED[case]
+    with pytest.raises(Refusal, match=named) as refused:
+        ask.create_server(server | changes)
+    assert refused.value.status == status
+    assert ask.servers() == []
+
+
+@pytest.mark.parametrize("secret", ["adminPass", "user_data"])
+def test_a_refusal_shows_no_secret(ask: Speaker, server: Document, secret: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        ask.create_server(server | {secret: {"hidden": "swordfish"}})
+    assert "swordfish" not in refused.value.message
+
+
+def test_an_image_must_be_ready_and_large_enough_a_flavor(house: ApiHouse, ask: Speaker, server: Document) -> None:
+    queued = house.an_image(status=ImageStatus.QUEUED, virtual_size=None, size=None, sha256=None)
+    kernel = house.an_image(disk_format=DiskFormat.KERNEL)
+    large = house.an_image(virtual_size=100 * 1024**3)
+    hungry = house.an_image(min_ram=4096)
+    for image, words in ((queued, "not active"), (kernel, "aki"), (large, "too small"), (hungry, "too small")):
+        with pytest.raises(Refusal, match=words) as refused:
+            ask.create_server(server | {"imageRef": image.id})
+        assert refused.value.status == 400
+
+
+def test_the_image_said_twice_is_understood(ask: Speaker, server: Document) -> None:
+    device = {"uuid": server["imageRef"], "source_type": "image", "destination_type": "local", "boot_index": 0}
+    asked = server | {"block_device_mapping_v2": [device | {"delete_on_termination": True}], "security_groups": []}
+    assert ask.server(booted(ask, asked))["status"] == "ACTIVE"
+
+
+# actions
+
+
+def test_stop_start_and_both_reboots(ask: Speaker, server: Document) -> None:
+    server_id = booted(ask, server)
+    ask.stop(server_id)
+    eventually(lambda: ask.server(server_id)["status"] == "SHUTOFF")
+    assert ask.server(server_id)["OS-EXT-STS:power_state"] == 4
+    ask.start(server_id)
+    for hard in (False, True):
+        eventually(lambda: ask.server(server_id)["status"] == "ACTIVE")
+        ask.reboot(server_id, hard)
+    eventually(lambda: ask.server(server_id)["status"] == "ACTIVE")
+
+
+def test_what_its_state_does_not_allow_is_a_conflict(ask: Speaker, server: Document) -> None:
+    server_id = booted(ask, server)
+    with pytest.raises(Refusal, match="active cannot become starting") as refused:
+        ask.start(server_id)
+    assert refused.value.status == 409
+
+
+def test_a_deleted_server_is_gone_and_deleting_it_again_says_so(ask: Speaker, server: Document) -> None:
+    server_id = booted(ask, server)
+    ask.delete_server(server_id)
+    eventually(lambda: ask.servers() == [])
+    for again in (ask.server, ask.delete_server, ask.stop, ask.receipt, ask.metadata):
+        with pytest.raises(Refusal, match=server_id) as refused:
+            again(server_id)
+        assert refused.value.status == 404
+    (view,) = ask.servers(deleted="true")
+    assert (view["status"], view["id"]) == ("DELETED", server_id)
+
+
+def test_the_end_of_the_console_is_counted_in_lines(ask: Speaker, server: Document) -> None:
+    server_id = booted(ask, server)
+    assert ask.console(server_id, None) == "line 1\nline 2\nline 3\nline 4\nline 5\n"
+    assert ask.console(server_id, -1) == ask.console(server_id, None)
+    assert ask.console(server_id, 2) == "line 4\nline 5\n"
+    assert ask.console(server_id, 0) == ""
+    with pytest.raises(Refusal, match="length"):
+        ask.console(server_id, -2)
+
+
+def test_metadata_of_the_record(ask: Speaker, server: Document) -> None:
+    server_id = booted(ask, server | {"metadata": {"role": "web"}})
+    assert ask.set_metadata(server_id, {"tier": "1"}, False) == {"role": "web", "tier": "1"}
+    assert ask.metadata(server_id) == {"role": "web", "tier": "1"}
+    ask.delete_metadata(server_id, "role")
+    assert ask.set_metadata(server_id, {"new": "x"}, True) == {"new": "x"} == ask.server(server_id)["metadata"]
+    with pytest.raises(Refusal, match="not found") as refused:
+        ask.delete_metadata(server_id, "role")
+    assert refused.value.status == 404
+    with pytest.raises(Refusal, match="metadata") as over:
+        ask.set_metadata(server_id, {str(number): "" for number in range(128)}, False)
+    assert over.value.status == 403
+
+
+# lists
+
+
+def test_lists_are_filtered_and_paged(ask: Speaker, server: Document) -> None:
+    ids = [booted(ask, server | {"name": name}) for name in ("a", "b", "c")]
+    assert [view["name"] for view in ask.servers()] == ["c", "b", "a"]
+    assert [view["name"] for view in ask.servers(name="b")] == ["b"]
+    assert [view["name"] for view in ask.servers(limit="2")] == ["c", "b"]
+    assert [view["name"] for view in ask.servers(marker=ids[1])] == ["a"]
+    assert ask.servers(status="error") == ask.servers(status="VERIFY_RESIZE") == []
+    assert len(ask.servers(status="ACTIVE", host="host-1")) == 3
+    for wrong in ({"colour": "blue"}, {"limit": "-1"}, {"deleted": "maybe"}, {"sort_key": "name"}):
+        with pytest.raises(Refusal, match=next(iter(wrong))) as refused:
+            ask.servers(**wrong)
+        assert refused.value.status == 400
+
+
+def test_a_server_of_another_project_is_not_there(house: ApiHouse, ask: Speaker) -> None:
+    stranger = builders.an_instance(project_id="engines", nics=())
+    house.store.add_instances((stranger,))
+    with pytest.raises(Refusal) as refused:
+        ask.server(stranger.id)
+    assert refused.value.status == 404
+    assert ask.servers() == []
+    assert [view["id"] for view in ask.servers(all_tenants="1")] == [stranger.id]
+
+
+# key pairs, flavors, images, networks
+
+
+def test_a_key_pair_is_kept_to_the_letter(ask: Speaker) -> None:
+    text = builders.PUBLIC_KEY + "\n"
+    made = ask.create("keypair", {"name": "lap top@home", "public_key": text})
+    assert (made["public_key"], made["type"]) == (text, "ssh")
+    assert ask.one("keypair", "lap top@home")["fingerprint"] == made["fingerprint"]
+    assert [view["name"] for view in ask.all("keypair")] == ["lap top@home"]
+    with pytest.raises(Refusal, match="already exists") as refused:
+        ask.create("keypair", {"name": "lap top@home", "public_key": text})
+    assert refused.value.status == 409
+    ask.delete("keypair", "lap top@home")
+    with pytest.raises(Refusal) as gone:
+        ask.delete("keypair", "lap top@home")
+    assert gone.value.status == 404
+
+
+@pytest.mark.parametrize("public_key", ["", "hello", "ssh-rsa AAAA", "ssh-ed25519 not-base64", 'from="*" ssh-rsa AAAA'])
+def test_a_key_that_is_none_is_refused(ask: Speaker, public_key: str) -> None:
+    with pytest.raises(Refusal, match="public_key") as refused:
+        ask.create("keypair", {"name": "k", "public_key": public_key})
+    assert refused.value.status == 400
+
+
+def test_too_many_key_pairs(ask: Speaker) -> None:
+    for number in range(10):
+        ask.create("keypair", {"name": str(number), "public_key": builders.PUBLIC_KEY})
+    with pytest.raises(Refusal, match="too many key pairs") as refused:
+        ask.create("keypair", {"name": "10", "public_key": builders.PUBLIC_KEY})
+    assert refused.value.status == 403
+
+
+def test_flavors(ask: Speaker) -> None:
+    made = ask.create("flavor", {"name": "m1.tiny", "id": "t", "vcpus": 1, "ram": "512", "disk": 0})
+    assert (made["id"], made["ram"], made["disk"]) == ("t", 512, 0)
+    anonymous = ask.create("flavor", {"name": "m1.other", "vcpus": 1, "ram": 512, "disk": 1})
+    assert ask.one("flavor", anonymous["id"])["name"] == "m1.other"
+    assert [view["id"] for view in ask.all("flavor", name="m1.tiny")] == ["t"]
+    for clash in ({"id": "t", "name": "another"}, {"name": "m1.tiny"}):
+        with pytest.raises(Refusal) as refused:
+            ask.create("flavor", {"vcpus": 1, "ram": 512, "disk": 0} | clash)
+        assert refused.value.status == 409
+    for wrong in ({"ram": 0}, {"swap": 1}, {"vcpus": None}, {"OS-FLV-EXT-DATA:ephemeral": 1}, {"id": "a/b"}):
+        with pytest.raises(Refusal, match=next(iter(wrong))) as refused:
+            ask.create("flavor", {"name": "m", "vcpus": 1, "ram": 512, "disk": 0} | wrong)
+        assert refused.value.status == 400
+    ask.delete("flavor", "t")
+    with pytest.raises(Refusal) as gone:
+        ask.one("flavor", "t")
+    assert gone.value.status == 404
+
+
+def test_image_records(ask: Speaker) -> None:
+    made = ask.create("image", {"name": "debian", "disk_format": "qcow2", "hw_machine_type": "q35", "min_disk": 2})
+    assert (made["status"], made["hw_machine_type"], made["min_disk"]) == ("queued", "q35", 2)
+    assert ask.one("image", made["id"]) == made
+    assert ask.all("image", name="debian") == [made]
+    assert ask.all("image", id=f"in:{made['id']},{NOBODY}") == [made]
+    assert ask.all("image", name="other") == []
+    for wrong in (
+        {"disk_format": "vmdk"},
+        {"img_config_drive": "perhaps"},
+        {"hw_cdrom_bus": "floppy"},
+        {"hw_machine_type": "toaster"},
+        {"hw_disk_bus": "ide"},
+        {"visibility": "public"},
+        {"status": "active"},
+        {"kernel_id": "x"},
+        {"size": 1},
+    ):
+        with pytest.raises(Refusal, match=next(iter(wrong))) as refused:
+            ask.create("image", {"name": "bad", "disk_format": "raw"} | wrong)
+        assert refused.value.status == 400
+    ask.delete("image", made["id"])
+    with pytest.raises(Refusal) as gone:
+        ask.one("image", made["id"])
+    assert gone.value.status == 404
+
+
+def test_an_image_that_is_needed_stays(house: ApiHouse, ask: Speaker, server: Document) -> None:
+    kernel = house.an_image(disk_format=DiskFormat.KERNEL)
+    user = house.an_image(properties={"kernel_id": kernel.id})
+    with pytest.raises(Refusal, match=user.id) as refused:
+        ask.delete("image", kernel.id)
+    assert refused.value.status == 409
+    (server_id,), _ = ask.create_server(server | {"metadata": {"fate": "hold"}})
+    with pytest.raises(Refusal, match=server_id):
+        ask.delete("image", server["imageRef"])
+    ask.delete_server(server_id)
+    ask.delete("image", server["imageRef"])
+
+
+def test_networks(ask: Speaker) -> None:
+    made = ask.create("network", a_network(mtu=1400))
+    assert (made["injector:kind"], made["mtu"], made["injector:forwards"]) == ("user", 1400, [22])
+    assert made["injector:subnets"][0]["pool_first"] == "10.0.2.15"
+    assert ask.all("network", name="lab") == [made] == [ask.one("network", made["id"])]
+    ask.delete("network", made["id"])
+    with pytest.raises(Refusal) as gone:
+        ask.delete("network", made["id"])
+    assert gone.value.status == 404
+
+
+@pytest.mark.parametrize(
+    ("named", "changes"),
+    [
+        ("injector:source", {"injector:source": "br0"}),
+        ("injector:source", {"injector:kind": "bridge", "injector:forwards": []}),
+        (
+            "injector:source",
+            {"injector:kind": "bridge", "injector:source": "a-very-long-bridge", "injector:forwards": []},
+        ),
+        ("injector:forwards", {"injector:kind": "bridge", "injector:source": "br0"}),
+        ("injector:forwards", {"injector:forwards": [0]}),
+        ("injector:kind", {"injector:kind": "vxlan"}),
+        ("mtu", {"mtu": 1}),
+        ("cidr", {"injector:subnets": [{"cidr": "10.0.2.1/24"}]}),
+        ("injector:subnets", {"injector:subnets": [{"cidr": "10.0.2.0/24"}, {"cidr": "10.0.3.0/24"}]}),
+    ],
+)
+def test_networks_that_make_no_sense(ask: Speaker, named: str, changes: Document) -> None:
+    with pytest.raises(Refusal, match=named) as refused:
+        ask.create("network", a_network(**changes))
+    assert refused.value.status == 400
+
+
+# the installation
+
+
+def test_hosts_and_limits(ask: Speaker, server: Document) -> None:
+    (host,) = ask.hosts()
+    assert (host["name"], host["virt"]["virt_type"], host["policy"]["force_config_drive"]) == ("host-1", "qemu", True)
+    assert "file" in host["carriages"][0]["kinds"]
+    booted(ask, server)
+    limits = ask.limits()
+    assert (limits["maxPersonality"], limits["maxPersonalitySize"], limits["maxServerMeta"]) == (5, 10240, 128)
+    assert (limits["totalInstancesUsed"], limits["totalRAMUsed"]) == (1, 512)

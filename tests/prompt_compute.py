@@ -1,0 +1,79 @@
+"""A compute without a hypervisor: it does at once what it is rung for, and tells the dispatcher so.
+
+For tests of the stations above it. It keeps consoles and refuses what a real one would refuse; a guest asked for with
+metadata ``fate: hold`` stays in BUILD, one with ``fate: fail`` ends in ERROR.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+
+from injector.errors import NotFound
+from injector.model.host import HostFacts
+from injector.model.instance import Fault, Instance, State, Step
+from injector.model.plan import Plan
+from injector.model.receipt import Outcome, Receipt, ReceiptItem
+from injector.model.report import Entering, Failed, Launched, Report, Settled
+from injector.rpc.dispatcher import Dispatcher
+from tests import builders
+
+_SETTLES = {
+    State.STOPPING: State.STOPPED,
+    State.STARTING: State.ACTIVE,
+    State.REBOOTING: State.ACTIVE,
+    State.REBOOTING_HARD: State.ACTIVE,
+    State.DELETING: State.DELETED,
+}
+
+
+class PromptCompute:
+    """Implements ``injector.rpc.compute.Compute``."""
+
+    def __init__(self, dispatcher: Dispatcher, facts: HostFacts) -> None:
+        self._dispatcher = dispatcher
+        self._facts = facts
+        self._lock = threading.Lock()
+        self.consoles: dict[str, str] = {}
+
+    def start(self) -> None:
+        self._dispatcher.host_report(self._facts)
+
+    def ring(self, instance_id: str) -> None:
+        with self._lock:
+            instance = self._dispatcher.assignment(self._facts.name, instance_id)
+            if instance is None:
+                return
+            if instance.state is State.BUILDING:
+                self._build(instance)
+            elif instance.state in _SETTLES:
+                self._tell(instance, Settled(_SETTLES[instance.state], datetime.now(UTC)))
+
+    def console(self, instance_id: str, length: int) -> str:
+        if instance_id not in self.consoles:
+            raise NotFound(f"Instance {instance_id} has no console.", field="server")
+        return self.consoles[instance_id][-length:]
+
+    def facts(self) -> HostFacts:
+        return self._facts
+
+    def _build(self, instance: Instance) -> None:
+        now, fate = datetime.now(UTC), instance.metadata.get("fate")
+        self._tell(instance, Entering(Step.IMAGE, now))
+        if fate == "fail":
+            self._tell(instance, Failed(Fault(409, "the image cannot be used: it has a backing file", now)))
+        elif fate != "hold":
+            self.consoles[instance.id] = "".join(f"line {number}\n" for number in range(1, 6))
+            plan, receipt = _delivered(instance)
+            self._tell(instance, Launched(plan, receipt, now))
+
+    def _tell(self, instance: Instance, report: Report) -> None:
+        self._dispatcher.report(self._facts.name, instance.id, instance.attempt, report)
+
+
+def _delivered(instance: Instance) -> tuple[Plan, Receipt]:
+    items = tuple(
+        ReceiptItem(item.kind, item.name, item.size, Outcome.READ_BACK, "hmac-sha256:00", mode=item.mode)
+        for item in instance.items
+    )
+    return builders.a_plan(items=instance.items), builders.a_receipt(items=items)
