@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
+from cliff.formatters.base import ListFormatter
+
 from injector.client import views
 from injector.client.arguments import (
     FileArgument,
@@ -19,7 +21,7 @@ from injector.client.arguments import (
     seconds,
     yes_or_no,
 )
-from injector.client.command import ApiShower
+from injector.client.command import ApiShower, cell
 from injector.client.exits import Failure, UsageError
 from injector.client.find import FLAVOR, IMAGE, NETWORK, SERVER, find_id, get
 from injector.client.progress import shown
@@ -27,6 +29,8 @@ from injector.client.session import Document, Session
 from injector.client.watch import Goal, Watch
 
 BEST_EFFORT = ("key", "metadata", "user_data", "network", "password", "hostname")
+ROW = ("id", "name", "status", "guest", "admin_pass")
+"""The columns when several servers are booted."""
 GOALS = tuple(goal.value for goal in Goal)
 
 
@@ -75,16 +79,17 @@ class Boot(ApiShower):
         self.ending = failures[0] if failures else None
 
     def produce_output(self, parsed_args: argparse.Namespace, column_names: Any, data: Any) -> int:
-        """One server's fields, or a row for each of several; both kinds of cliff's formatters can do either."""
-        if len(self.servers) == 1 or not hasattr(self.formatter, "emit_list"):
+        """One server's fields, or a row for each of several; cliff's formatters can do either, but for ``shell``."""
+        if len(self.servers) == 1 or not isinstance(self.formatter, ListFormatter):
             return super().produce_output(parsed_args, column_names, data)
-        password = dict(zip(column_names, data, strict=True))["admin_pass"]
-        rows = [views.fields(view) | {"admin_pass": password} for view in self.servers]
-        titles = [title for title in ("id", "name", "status", "guest", "admin_pass") if title in rows[0]]
-        titles = parsed_args.columns or titles
-        self.formatter.emit_list(
-            titles, [[row.get(title) for title in titles] for row in rows], self.app.stdout, parsed_args
-        )
+        titles = parsed_args.columns or ROW
+        unknown = [title for title in titles if title not in column_names]
+        if unknown:
+            raise UsageError(f"there is no column '{unknown[0]}'; there are: {', '.join(column_names)}")
+        password = data[column_names.index("admin_pass")]
+        views_of_all = (views.fields(view) | {"admin_pass": password} for view in self.servers)
+        rows = [[cell(fields[title], parsed_args) for title in titles] for fields in views_of_all]
+        self.formatter.emit_list(titles, rows, self.app.stdout, parsed_args)
         return 0
 
 

@@ -74,7 +74,7 @@ class ApiLister(ApiCommand, Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
         self.args = parsed_args
         titles = self.columns()
-        return titles, [tuple(_cell(row.get(title), parsed_args) for title in titles) for row in self.rows()]
+        return titles, [tuple(cell(row.get(title), parsed_args) for title in titles) for row in self.rows()]
 
     def produce_output(self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any) -> int:
         with _known_columns():
@@ -92,7 +92,7 @@ class ApiShower(ApiCommand, ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         self.args = parsed_args
         shown = self.fields()
-        return tuple(shown), tuple(_cell(value, parsed_args) for value in shown.values())
+        return tuple(shown), tuple(cell(value, parsed_args) for value in shown.values())
 
     def produce_output(self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any) -> int:
         with _known_columns():
@@ -114,7 +114,7 @@ def _known_columns() -> Iterator[None]:
         raise UsageError(str(error)) from None
 
 
-def _cell(value: Any, args: argparse.Namespace) -> Any:
+def cell(value: Any, args: argparse.Namespace) -> Any:
     """``value`` as cliff's formatters want it; nothing is null to JSON and YAML, and empty to people and shells."""
     if value is None:
         return None if args.formatter in ("json", "yaml") else ""

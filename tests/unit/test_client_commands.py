@@ -243,13 +243,16 @@ def test_quiet_silences_the_progress_and_not_the_error(run: Run, api: CannedApi)
 
 
 def test_several_servers_are_found_by_their_reservation_and_listed(run: Run, api: CannedApi) -> None:
-    second = a_server(id=OTHER, name="vm-2", **{"OS-EXT-SRV-ATTR:launch_index": 1})
+    second = a_server(id=OTHER, name="vm-2\x1b[2J", **{"OS-EXT-SRV-ATTR:launch_index": 1})
     stranger = a_server(id="x", name="x", **{"OS-EXT-SRV-ATTR:reservation_id": "r-2"})
     api.answer("GET", DETAIL, {"servers": [stranger, second, a_server()]})
     api.answer("GET", f"{SERVERS}/{OTHER}", {"server": second})
     result = run(*BOOT, "--max-count", "2", "--wait", "-f", "json")
     assert [(row["id"], row["admin_pass"]) for row in result.json] == [(ID, "s3cret"), (OTHER, "s3cret")]
     assert result.code == Exit.OK
+    assert run(*BOOT, "--max-count", "2", "-f", "value", "-c", "name", "-c", "host").out == "vm \nvm-2 \n"
+    assert "there is no column 'x'" in run(*BOOT, "--max-count", "2", "-c", "x").err
+    assert run(*BOOT, "--max-count", "2", "-f", "shell").out.count("id=") >= 1
 
 
 # names
