@@ -13,7 +13,7 @@ from injector.api.operations import Operations, Outside, make_operations
 from injector.api.rpc import TOPIC as API
 from injector.api.rpc import ApiEndpoint
 from injector.api.server import ApiServer
-from injector.cmd import logs, state
+from injector.cmd import defaults, logs, state
 from injector.compute.journal import Journal
 from injector.compute.manager import ComputeManager
 from injector.compute.manager import Host as ComputeHost
@@ -38,6 +38,7 @@ LOG = logging.getLogger(__name__)
 
 def configure(conf: cfg.ConfigOpts, arguments: Sequence[str], version: str) -> Settings:
     """Options of the house and of the libraries it configures, parsed and read."""
+    defaults.set_defaults()
     logs.register(conf)
     Bus.register(conf)
     return options.load(conf, arguments, version)
@@ -57,7 +58,7 @@ class House:
             self._vault = open_vault(settings.secrets_key)
             self._store = open_store(settings.database_connection)
             undo.callback(self._store.close)
-            self._bus = Bus.open(conf, conf.transport_url or "local://")
+            self._bus = Bus.open(conf, conf.transport_url)
             undo.callback(self._bus.close)
             self._images = LocalStore(settings.images_dir, settings.images, group)
             self._cache = BaseCache(settings.base_dir, self._images, group)

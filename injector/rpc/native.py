@@ -37,6 +37,7 @@ with _absent("eventlet"):
     from oslo_messaging._tracing.client import oslo_messaging_tracing as tracing_options
     from oslo_messaging.opts import list_opts as library_options
     from oslo_messaging.rpc.server import RPCServer
+    from oslo_messaging.transport import _transport_opts as transport_options
 
 __all__ = [
     "RPCServer",
@@ -46,4 +47,5 @@ __all__ = [
     "messaging",
     "metrics_options",
     "tracing_options",
+    "transport_options",
 ]
