@@ -22,6 +22,14 @@ class Workspace:
         return self.path / "disk"
 
     @property
+    def kernel(self) -> Path:
+        return self.path / "kernel"
+
+    @property
+    def ramdisk(self) -> Path:
+        return self.path / "ramdisk"
+
+    @property
     def config_drive(self) -> Path:
         return self.path / "disk.config"
 
@@ -32,3 +40,8 @@ class Workspace:
     @property
     def journal(self) -> Path:
         return self.path / "intent.json"
+
+    @property
+    def delivered(self) -> Path:
+        """Plan and receipt of the build, on disk before the guest starts."""
+        return self.path / "delivered.json"

@@ -94,5 +94,8 @@ class Driver(Protocol):
         ...
 
 
-Reforward = Callable[[Forward], Forward]
-"""Asks for another host port for a forward whose port turned out to be taken; the new one is on the record."""
+Reforward = Callable[[str, int, Forward], Forward]
+"""Asks for another host port for a forward of an instance (id, attempt) whose port turned out to be taken.
+
+The new one is on the record when this returns.
+"""

@@ -1,0 +1,30 @@
+"""What a build delivered, kept beside the guest's files before it starts: an interrupted build can so be finished."""
+
+from __future__ import annotations
+
+import json
+
+from injector import wire
+from injector.errors import InternalError
+from injector.model.plan import Plan
+from injector.model.receipt import Receipt
+from injector.model.workspace import Workspace
+from injector.system import files
+from injector.virt.driver import Spawned
+
+
+def keep(workspace: Workspace, attempt: int, spawned: Spawned) -> None:
+    """Durable when this returns; NoSpace when the disk is full."""
+    content = {"attempt": attempt, "plan": wire.pack(spawned.plan), "receipt": wire.pack(spawned.receipt)}
+    files.write_atomic(workspace.delivered, json.dumps(content).encode(), mode=0o600)
+
+
+def recall(workspace: Workspace, attempt: int) -> Spawned | None:
+    """What was kept for this attempt; None when nothing was, or it cannot be read."""
+    try:
+        content = json.loads(workspace.delivered.read_bytes())
+        if content["attempt"] != attempt:
+            return None
+        return Spawned(wire.unpack(content["plan"], Plan), wire.unpack(content["receipt"], Receipt))
+    except (FileNotFoundError, ValueError, KeyError, TypeError, InternalError):
+        return None

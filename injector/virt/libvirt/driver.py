@@ -1,0 +1,281 @@
+"""Station 4 on a libvirt host: a guest is made in order, one line a step, and undone whole when a step fails."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from injector.errors import HostError, HypervisorRefused
+from injector.images.cache import BaseCache
+from injector.inject import plan as choice
+from injector.inject import receipt as receipts
+from injector.inject.channel import Channel, Delivery, Fitting
+from injector.inject.configdrive.channel import ConfigDriveChannel
+from injector.model.guest import GuestVerdict
+from injector.model.host import HostFacts, Verdict
+from injector.model.instance import Instance, State, Step
+from injector.model.plan import Carriage, ChannelKind
+from injector.model.receipt import Receipt
+from injector.model.workspace import Workspace
+from injector.settings import Settings
+from injector.system import files
+from injector.system.vault import Vault
+from injector.virt import delivered
+from injector.virt.driver import Enter, Order, Reforward, Spawned
+from injector.virt.libvirt import disks, forwards, guest, kvm, power, said
+from injector.virt.libvirt.console import Console
+from injector.virt.libvirt.domain import Blueprint, Kernel, RootDisk, domain_xml, hardware
+from injector.virt.libvirt.host import Domain, Host, Power
+
+LOG = logging.getLogger(__name__)
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Build:
+    """One boot on its way: what was ordered, where its files go, and whom to ask before each step."""
+
+    order: Order
+    workspace: Workspace
+    enter: Enter
+
+    @property
+    def instance(self) -> Instance:
+        return self.order.instance
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What ``_create_image`` leaves: disks to start from, what is to be delivered, and the disks that takes."""
+
+    disk: RootDisk
+    kernel: Kernel | None
+    delivery: Delivery
+    fittings: tuple[Fitting, ...]
+
+
+class LibvirtDriver:
+    """Implements ``injector.virt.driver.Driver``. ``group`` is QEMU's (``Host.qemu_group``)."""
+
+    def __init__(
+        self,
+        host: Host,
+        settings: Settings,
+        vault: Vault,
+        cache: BaseCache,
+        group: int | None,
+        reforward: Reforward,
+    ) -> None:
+        self._host = host
+        self._settings = settings
+        self._group = group
+        self._reforward = reforward
+        self._disks = disks.Disks(cache, settings.images, group)
+        self._console = Console(host)
+        drive = ConfigDriveChannel(settings.drive, vault.digest, group)
+        self._channels: dict[ChannelKind, Channel] = {ChannelKind.CONFIG_DRIVE: drive}
+        self._verdict: Verdict | None = None
+        self._proving = threading.Lock()
+
+    # the boot
+
+    def spawn(self, order: Order, enter: Enter) -> Spawned:
+        with ExitStack() as undo:
+            build = self._begin(order, enter, undo)
+            self._fetch_images(build)
+            made = self._create_image(build)
+            domain = self._define(build, made)
+            spawned = self._deliver(build, made)
+            self._start(build, domain)
+            self._forward(build, domain)
+            undo.pop_all()
+        return spawned
+
+    def _begin(self, order: Order, enter: Enter, undo: ExitStack) -> _Build:
+        """A guest that is there already is not ours to make again, and not to undo."""
+        if self._host.domain(order.instance.id) is not None:
+            raise HypervisorRefused("the hypervisor has this guest already")
+        undo.callback(self._undo, order.instance.id)
+        return _Build(order, self._workspace(order.instance.id), enter)
+
+    def _fetch_images(self, build: _Build) -> None:
+        build.enter(Step.IMAGE)
+        files.make_directory(build.workspace.path, 0o750, self._group)
+        self._disks.fetch(build.instance)
+
+    def _create_image(self, build: _Build) -> _Made:
+        """The root disk from the image, then the choice: by which channel the guest receives its identity."""
+        build.enter(Step.DISK)
+        disk = self._disks.root(build.instance, build.workspace)
+        kernel = self._disks.kernel(build.instance, build.workspace)
+        plan = choice.choose(choice.asked_by_instance(build.instance), self._settings.policy, self._carriages)
+        channel = self._channels.get(plan.channel)
+        fittings = channel.fittings(plan, build.workspace) if channel else ()
+        return _Made(disk, kernel, Delivery(build.instance, build.order.payload, plan, build.workspace), fittings)
+
+    def _define(self, build: _Build, made: _Made) -> Domain:
+        build.enter(Step.DEFINE)
+        blueprint = Blueprint(
+            instance=build.instance,
+            home=str(self._settings.instances_dir),
+            hardware=hardware(build.instance.image),
+            verdict=self._verdict_of_host(),
+            disk=made.disk,
+            console=build.workspace.console,
+            fittings=made.fittings,
+            kernel=made.kernel,
+            cpu_model=self._settings.libvirt.cpu_model,
+        )
+        return self._host.define(domain_xml(blueprint))
+
+    def _deliver(self, build: _Build, made: _Made) -> Spawned:
+        """What was delivered is kept before the guest starts: a daemon that dies after this can finish the build."""
+        build.enter(Step.DELIVER)
+        plan = made.delivery.plan
+        channel = self._channels.get(plan.channel)
+        if channel is None:
+            receipt = Receipt(plan.channel, plan.reason, receipts.left_out(plan.left_out))
+        else:
+            receipt = channel.deliver(made.delivery)
+        spawned = Spawned(plan, receipt)
+        delivered.keep(build.workspace, build.instance.attempt, spawned)
+        return spawned
+
+    def _start(self, build: _Build, domain: Domain) -> None:
+        self._console.prepare(build.workspace)
+        build.enter(Step.START)
+        power.switch_on(domain, self._settings.libvirt.start_timeout)
+
+    def _forward(self, build: _Build, domain: Domain) -> None:
+        build.enter(Step.FORWARD)
+        self._make_forwards(domain, build.instance)
+
+    def _undo(self, instance_id: str) -> None:
+        """What cannot be undone now is found by ``local`` later; the failure that led here is the one to tell."""
+        try:
+            self.destroy(instance_id)
+        except HostError as error:
+            LOG.warning("instance %s: not undone yet: %s (%s)", instance_id, error, error.detail or "-")
+
+    def resume(self, instance: Instance) -> Spawned | None:
+        spawned = delivered.recall(self._workspace(instance.id), instance.attempt)
+        if spawned is None:
+            return None
+        domain = self._host.domain(instance.id)
+        if domain is None or domain.power().power is not Power.ON:
+            return None
+        self._make_forwards(domain, instance)
+        return spawned
+
+    def destroy(self, instance_id: str) -> None:
+        """The domain first: as long as it is there, its files are in use."""
+        domain = self._host.domain(instance_id)
+        if domain is not None:
+            domain.destroy()
+            domain.undefine()
+        disks.remove(self._workspace(instance_id))
+
+    # power
+
+    def start(self, instance: Instance) -> None:
+        self._switch_on(self._required(instance), instance)
+
+    def stop(self, instance: Instance) -> None:
+        domain = self._required(instance)
+        if not power.ask_to_end(domain, self._settings.libvirt.shutdown_timeout):
+            domain.destroy()
+
+    def reboot(self, instance: Instance, *, hard: bool) -> None:
+        """Soft as in Nova, asked to end and started again: needs no agent, and shows that it was heard."""
+        domain = self._required(instance)
+        if hard or not power.ask_to_end(domain, self._settings.libvirt.shutdown_timeout):
+            domain.destroy()
+        self._switch_on(domain, instance)
+
+    def state(self, instance_id: str) -> State | None:
+        domain = self._host.domain(instance_id)
+        if domain is None:
+            return None
+        return State.STOPPED if domain.power().power is Power.OFF else State.ACTIVE
+
+    def _switch_on(self, domain: Domain, instance: Instance) -> None:
+        if domain.power().power is not Power.ON:
+            self._console.begin(self._workspace(instance.id))
+            power.switch_on(domain, self._settings.libvirt.start_timeout)
+        self._make_forwards(domain, instance)
+
+    def mend_forwards(self, instance: Instance) -> None:
+        domain = self._host.domain(instance.id)
+        if domain is not None and domain.power().power is Power.ON:
+            self._make_forwards(domain, instance)
+
+    def _make_forwards(self, domain: Domain, instance: Instance) -> None:
+        """libvirt's test driver has no QEMU behind it, and so nothing that could lead anywhere."""
+        if instance.forwards and self._host.has_qemu:
+            forwards.make(domain, instance, self._reforward)
+
+    # what the guest says
+
+    def console(self, instance_id: str, length: int) -> bytes:
+        return self._console.tail(self._workspace(instance_id), length)
+
+    def witness(self, instance: Instance) -> GuestVerdict | None:
+        console = self._console.of_this_boot(self._workspace(instance.id), said.CONSOLE_BYTES)
+        return guest.ask(self._host.domain(instance.id), console, instance.plan)
+
+    # the host
+
+    def facts(self) -> HostFacts:
+        has = self._host.inventory()
+        space = os.statvfs(_existing(self._settings.instances_dir))
+        return HostFacts(
+            name=self._settings.host,
+            hypervisor=has.kind,
+            hypervisor_version=has.version,
+            arch=has.arch,
+            vcpus=has.vcpus,
+            memory_mib=has.memory_mib,
+            disk_gib=space.f_blocks * space.f_frsize // 1024**3,
+            virt=self._verdict_of_host(),
+            policy=self._settings.policy,
+            carriages=self._carriages,
+            guests=len(self._host.ours()),
+            reported_at=datetime.now(UTC),
+            availability_zone=self._settings.availability_zone,
+        )
+
+    def local(self) -> frozenset[str]:
+        directory = self._settings.instances_dir
+        names = (entry.name for entry in directory.iterdir()) if directory.exists() else ()
+        return frozenset(name for name in names if _UUID.fullmatch(name)) | self._host.ours().keys()
+
+    @property
+    def _carriages(self) -> tuple[Carriage, ...]:
+        return tuple(channel.carriage for channel in self._channels.values())
+
+    def _verdict_of_host(self) -> Verdict:
+        """Decided once a process: a machine does not change its mind, and proving takes a second."""
+        with self._proving:
+            if self._verdict is None:
+                self._verdict = kvm.decide(self._host, self._settings.libvirt, self._settings.instances_dir)
+            return self._verdict
+
+    def _required(self, instance: Instance) -> Domain:
+        domain = self._host.domain(instance.id)
+        if domain is None:
+            raise HypervisorRefused("the hypervisor knows no such guest")
+        return domain
+
+    def _workspace(self, instance_id: str) -> Workspace:
+        return Workspace(self._settings.instances_dir, instance_id)
+
+
+def _existing(path: Path) -> Path:
+    return path if path.exists() else _existing(path.parent)

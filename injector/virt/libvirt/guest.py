@@ -1,0 +1,92 @@
+"""The witness: what the guest itself says of its boot, through its agent or on its console."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from injector.model.guest import GuestVerdict
+from injector.model.plan import Plan
+from injector.virt.libvirt import said
+from injector.virt.libvirt.host import Domain
+
+_CALL_SECONDS = 2
+_PROGRAM_SECONDS = 10.0
+_LOOK_AGAIN = 0.1
+_OUTPUT_LIMIT = 64 * 1024
+
+
+def ask(domain: Domain | None, console: bytes, plan: Plan | None) -> GuestVerdict | None:
+    """The agent's word before the console's; None when the guest does not speak."""
+    verdict = _by_agent(Agent(domain), plan) if domain is not None else None
+    if verdict is None:
+        verdict = said.on_console(console, plan)
+    return verdict and replace(verdict, at=datetime.now(UTC))
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program that ended inside the guest: its exit status and the beginning of its output (hostile)."""
+
+    status: int
+    output: bytes
+
+
+class Agent:
+    """QEMU's guest agent. Every answer may be None: it is not there, not yet, hangs, or may not."""
+
+    def __init__(self, domain: Domain) -> None:
+        self._domain = domain
+
+    def run(self, *command: str) -> Program | None:
+        """Run a program in the guest to its end, for ``_PROGRAM_SECONDS`` at most."""
+        arguments = {"path": command[0], "arg": list(command[1:]), "capture-output": True}
+        started = self._domain.agent("guest-exec", _CALL_SECONDS, **arguments)
+        pid = started.get("pid") if isinstance(started, dict) else None
+        deadline = time.monotonic() + _PROGRAM_SECONDS
+        while isinstance(pid, int) and time.monotonic() < deadline:
+            ended = self._domain.agent("guest-exec-status", _CALL_SECONDS, pid=pid)
+            if not isinstance(ended, dict):
+                return None
+            if ended.get("exited"):
+                return _program(ended)
+            time.sleep(_LOOK_AGAIN)
+        return None
+
+
+def _program(ended: dict[str, Any]) -> Program | None:
+    status, data = ended.get("exitcode"), ended.get("out-data", "")
+    if not isinstance(status, int) or not isinstance(data, str):
+        return None
+    try:
+        return Program(status, base64.b64decode(data, validate=True)[:_OUTPUT_LIMIT])
+    except (ValueError, binascii.Error):
+        return None
+
+
+def _by_agent(agent: Agent, plan: Plan | None) -> GuestVerdict | None:
+    """cloud-init is asked only when it can have an answer: starting it costs a booting guest seconds."""
+    finished = agent.run("test", "-e", "/run/cloud-init/result.json", "-o", "-e", "/run/cloud-init/disabled")
+    if finished is None:
+        return None
+    if finished.status != 0 and _starting(agent):
+        return said.booting("agent")
+    answer = agent.run("cloud-init", "status", "--format", "json")
+    if answer is None or len(answer.output) == _OUTPUT_LIMIT:
+        return None
+    try:
+        status = json.loads(answer.output)
+    except (ValueError, RecursionError):
+        return None
+    return said.by_cloud_init(status, plan) if isinstance(status, dict) else None
+
+
+def _starting(agent: Agent) -> bool:
+    """Whether the guest's own init is still at work; one that is not systemd is not known to be."""
+    state = agent.run("systemctl", "is-system-running")
+    return state is not None and state.output.strip() in (b"initializing", b"starting")
