@@ -69,11 +69,16 @@ class ConfigDriveChannel:
         )
 
     def verify(self, workspace: Workspace, receipt: Receipt) -> tuple[str, ...]:
-        """How the drive on this host differs from its receipt: a sentence each, none when it is the same."""
+        """How the drive on this host differs from its receipt: a sentence each, none when it is the same.
+
+        Raises ChannelBroken when the host does not let it be read.
+        """
         try:
             image = _read_again(workspace.config_drive)
-        except OSError:
+        except FileNotFoundError:
             return ("the config drive is gone",)
+        except OSError as error:
+            raise ChannelBroken("the config drive cannot be read", detail=str(error)) from error
         if hashlib.sha256(image).hexdigest() == receipt.drive_digest:
             return ()
         changed = "the config drive is not the one that was delivered"

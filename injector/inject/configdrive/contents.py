@@ -43,7 +43,7 @@ def contents_of(delivery: Delivery, settings: DriveSettings) -> Contents:
         keys=(instance.key,) if instance.key and kept(ItemKind.KEY) else (),
         metadata=instance.asked_metadata if kept(ItemKind.METADATA) else None,
         files=tuple(file for file in payload.files if (file.path, file.mode, file.owner) not in lost_files),
-        # cloud-init 22.4 fails on an empty user_data file, so an empty one is none.
+        # Empty user-data is none, as in Nova: a drive has no empty user_data file.
         user_data=payload.user_data if payload.user_data and kept(ItemKind.USER_DATA) else None,
         admin_password=payload.admin_password if payload.admin_password and kept(ItemKind.PASSWORD) else None,
     )

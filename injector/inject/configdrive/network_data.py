@@ -17,7 +17,7 @@ def network_data(instance: Instance) -> Json:
     """``{}`` for a guest without cards. A card without subnets is skipped, as in Nova: nothing is known of it.
 
     Unlike Nova, every subnet of a card is described and not only the first of each family, and an MTU that is not
-    known or is DHCP's to tell is left out: a null one has broken readers (cloud-init issue 2761).
+    known or is DHCP's to tell is left out rather than null (Ironic repairs Nova's drives for that).
     """
     if not instance.nics:
         return {}
