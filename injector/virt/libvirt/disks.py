@@ -62,13 +62,3 @@ def _direct(disk: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def remove(workspace: Workspace) -> None:
-    """The whole workspace; HostError when something in it cannot be removed."""
-    try:
-        shutil.rmtree(workspace.path)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise HostError("the guest's files could not be removed", detail=str(error)) from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,20 +12,14 @@ from pathlib import Path
 
 from injector.errors import HostError, HypervisorRefused
 from injector.images.cache import BaseCache
-from injector.inject import plan as choice
-from injector.inject import receipt as receipts
-from injector.inject.channel import Channel, Delivery, Fitting
-from injector.inject.configdrive.channel import ConfigDriveChannel
+from injector.inject.channel import Delivery, Fitting
 from injector.model.guest import GuestVerdict
 from injector.model.host import HostFacts, Verdict
 from injector.model.instance import Instance, State, Step
-from injector.model.plan import Carriage, ChannelKind
-from injector.model.receipt import Receipt
 from injector.model.workspace import Workspace
 from injector.settings import Settings
-from injector.system import files
 from injector.system.vault import Vault
-from injector.virt import delivered
+from injector.virt import delivered, injection, places
 from injector.virt.driver import Enter, Order, Reforward, Spawned
 from injector.virt.libvirt import disks, forwards, guest, kvm, power, said
 from injector.virt.libvirt.console import Console
@@ -34,8 +27,6 @@ from injector.virt.libvirt.domain import Blueprint, Kernel, RootDisk, domain_xml
 from injector.virt.libvirt.host import Domain, Host, Power
 
 LOG = logging.getLogger(__name__)
-
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +70,7 @@ class LibvirtDriver:
         self._reforward = reforward
         self._disks = disks.Disks(cache, settings.images, group)
         self._console = Console(host)
-        drive = ConfigDriveChannel(settings.drive, vault.digest, group)
-        self._channels: dict[ChannelKind, Channel] = {ChannelKind.CONFIG_DRIVE: drive}
+        self._injection = injection.offered(settings, vault, group)
         self._verdict: Verdict | None = None
         self._proving = threading.Lock()
 
@@ -107,7 +97,7 @@ class LibvirtDriver:
 
     def _fetch_images(self, build: _Build) -> None:
         build.enter(Step.IMAGE)
-        files.make_directory(build.workspace.path, 0o750, self._group)
+        places.make(build.workspace, self._group)
         self._disks.fetch(build.instance)
 
     def _create_image(self, build: _Build) -> _Made:
@@ -115,10 +105,8 @@ class LibvirtDriver:
         build.enter(Step.DISK)
         disk = self._disks.root(build.instance, build.workspace)
         kernel = self._disks.kernel(build.instance, build.workspace)
-        plan = choice.choose(choice.asked_by_instance(build.instance), self._settings.policy, self._carriages)
-        channel = self._channels.get(plan.channel)
-        fittings = channel.fittings(plan, build.workspace) if channel else ()
-        return _Made(disk, kernel, Delivery(build.instance, build.order.payload, plan, build.workspace), fittings)
+        delivery = self._injection.choose(build.order, build.workspace)
+        return _Made(disk, kernel, delivery, self._injection.fittings(delivery))
 
     def _define(self, build: _Build, made: _Made) -> Domain:
         build.enter(Step.DEFINE)
@@ -136,17 +124,8 @@ class LibvirtDriver:
         return self._host.define(domain_xml(blueprint))
 
     def _deliver(self, build: _Build, made: _Made) -> Spawned:
-        """What was delivered is kept before the guest starts: a daemon that dies after this can finish the build."""
         build.enter(Step.DELIVER)
-        plan = made.delivery.plan
-        channel = self._channels.get(plan.channel)
-        if channel is None:
-            receipt = Receipt(plan.channel, plan.reason, receipts.left_out(plan.left_out))
-        else:
-            receipt = channel.deliver(made.delivery)
-        spawned = Spawned(plan, receipt)
-        delivered.keep(build.workspace, build.instance.attempt, spawned)
-        return spawned
+        return self._injection.deliver(made.delivery)
 
     def _start(self, build: _Build, domain: Domain) -> None:
         self._console.prepare(build.workspace)
@@ -180,7 +159,7 @@ class LibvirtDriver:
         if domain is not None:
             domain.destroy()
             domain.undefine()
-        disks.remove(self._workspace(instance_id))
+        places.remove(self._workspace(instance_id))
 
     # power
 
@@ -245,20 +224,14 @@ class LibvirtDriver:
             disk_gib=space.f_blocks * space.f_frsize // 1024**3,
             virt=self._verdict_of_host(),
             policy=self._settings.policy,
-            carriages=self._carriages,
+            carriages=self._injection.carriages,
             guests=len(self._host.ours()),
             reported_at=datetime.now(UTC),
             availability_zone=self._settings.availability_zone,
         )
 
     def local(self) -> frozenset[str]:
-        directory = self._settings.instances_dir
-        names = (entry.name for entry in directory.iterdir()) if directory.exists() else ()
-        return frozenset(name for name in names if _UUID.fullmatch(name)) | self._host.ours().keys()
-
-    @property
-    def _carriages(self) -> tuple[Carriage, ...]:
-        return tuple(channel.carriage for channel in self._channels.values())
+        return places.ids(self._settings.instances_dir) | self._host.ours().keys()
 
     def _verdict_of_host(self) -> Verdict:
         """Decided once a process: a machine does not change its mind, and proving takes a second."""

@@ -1,0 +1,225 @@
+"""An honest hypervisor in memory: no guest runs, and all the rest is as on a host.
+
+Images go through the real cache, identities through the real channels, forwards hold their real ports. What a
+hypervisor would refuse is refused: a second guest of one id, a power action on a guest it does not know, a machine
+that cannot be built, a start without its disks. Two things are simpler than on libvirt: the root disk is a sparse file
+instead of an overlay, and the "guest" that looks for its drive and says on its console what it found is a line of
+Python. Guests end with the process; their directories are found by the next one, as those of a host that crashed.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from injector.errors import HypervisorRefused
+from injector.images.cache import BaseCache
+from injector.images.fit import root_disk_bytes
+from injector.inject.channel import Delivery
+from injector.model.guest import GuestVerdict
+from injector.model.host import HostFacts, Verdict
+from injector.model.instance import Instance, State, Step
+from injector.model.network import Forward, NetworkKind
+from injector.model.workspace import Workspace
+from injector.settings import Settings
+from injector.system import files
+from injector.system.vault import Vault
+from injector.virt import delivered, injection, places
+from injector.virt.driver import Enter, Order, Reforward, Spawned
+from injector.virt.libvirt import said
+from injector.virt.libvirt.domain import hardware
+
+_VERDICT = Verdict("test", "none", "nothing runs: the hypervisor is a fake", proven=False)
+_TRIES = 10
+_MIB = 1024**2
+
+
+@dataclass(slots=True)
+class _Guest:
+    """A "domain": the files it needs to start, whether it is on, and the ports it listens on while it is."""
+
+    needs: tuple[Path, ...]
+    on: bool = False
+    console_begins: int = 0
+    doors: dict[Forward, socket.socket] = field(default_factory=dict)
+
+
+class FakeDriver:
+    """Implements ``injector.virt.driver.Driver``."""
+
+    def __init__(self, settings: Settings, vault: Vault, cache: BaseCache, reforward: Reforward) -> None:
+        self._settings = settings
+        self._cache = cache
+        self._reforward = reforward
+        self._injection = injection.offered(settings, vault, None)
+        self._mutex = threading.Lock()
+        self._guests: dict[str, _Guest] = {}
+
+    def facts(self) -> HostFacts:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _MIB
+        return HostFacts(
+            name=self._settings.host,
+            hypervisor="fake",
+            hypervisor_version="0",
+            arch=platform.machine(),
+            vcpus=os.cpu_count() or 1,
+            memory_mib=memory,
+            disk_gib=shutil.disk_usage("/").total // 1024**3,
+            virt=_VERDICT,
+            policy=self._settings.policy,
+            carriages=self._injection.carriages,
+            guests=len(self._guests),
+            reported_at=datetime.now(UTC),
+            availability_zone=self._settings.availability_zone,
+        )
+
+    def spawn(self, order: Order, enter: Enter) -> Spawned:
+        with self._undone_on_failure(order.instance):
+            enter(Step.IMAGE)
+            self._fetch_images(order.instance)
+            enter(Step.DISK)
+            delivery = self._create_image(order)
+            enter(Step.DEFINE)
+            guest = self._define(delivery)
+            enter(Step.DELIVER)
+            spawned = self._injection.deliver(delivery)
+            enter(Step.START)
+            self._switch_on(guest, order.instance)
+            enter(Step.FORWARD)
+            self._open_doors(guest, order.instance)
+        return spawned
+
+    @contextmanager
+    def _undone_on_failure(self, instance: Instance) -> Iterator[None]:
+        if instance.id in self._guests:
+            raise HypervisorRefused("the hypervisor has this guest already")
+        with ExitStack() as undo:
+            undo.callback(self.destroy, instance.id)
+            yield
+            undo.pop_all()
+
+    def _fetch_images(self, instance: Instance) -> None:
+        places.make(self._workspace(instance.id), None)
+        for image in (instance.image, instance.kernel, instance.ramdisk):
+            if image is not None:
+                self._cache.base(image)
+
+    def _create_image(self, order: Order) -> Delivery:
+        workspace = self._workspace(order.instance.id)
+        with files.disk_full("make the root disk"), workspace.disk.open("xb") as disk:
+            disk.truncate(root_disk_bytes(order.instance.image, order.instance.flavor))
+        return self._injection.choose(order, workspace)
+
+    def _define(self, delivery: Delivery) -> _Guest:
+        hardware(delivery.instance.image)
+        fittings = self._injection.fittings(delivery)
+        guest = _Guest((delivery.workspace.disk, *(fitting.path for fitting in fittings)))
+        with self._mutex:
+            self._guests[delivery.instance.id] = guest
+        return guest
+
+    def resume(self, instance: Instance) -> Spawned | None:
+        guest = self._guests.get(instance.id)
+        if guest is None or not guest.on:
+            return None
+        spawned = delivered.recall(self._workspace(instance.id), instance.attempt)
+        if spawned is not None:
+            self._open_doors(guest, instance)
+        return spawned
+
+    def destroy(self, instance_id: str) -> None:
+        with self._mutex:
+            guest = self._guests.pop(instance_id, None)
+        if guest is not None:
+            _switch_off(guest)
+        places.remove(self._workspace(instance_id))
+
+    def start(self, instance: Instance) -> None:
+        guest = self._required(instance)
+        self._switch_on(guest, instance)
+        self._open_doors(guest, instance)
+
+    def stop(self, instance: Instance) -> None:
+        _switch_off(self._required(instance))
+
+    def reboot(self, instance: Instance, *, hard: bool) -> None:  # noqa: ARG002 - this guest always listens
+        _switch_off(self._required(instance))
+        self.start(instance)
+
+    def state(self, instance_id: str) -> State | None:
+        guest = self._guests.get(instance_id)
+        if guest is None:
+            return None
+        return State.ACTIVE if guest.on else State.STOPPED
+
+    def mend_forwards(self, instance: Instance) -> None:
+        guest = self._guests.get(instance.id)
+        if guest is not None and guest.on:
+            self._open_doors(guest, instance)
+
+    def console(self, instance_id: str, length: int) -> bytes:
+        try:
+            return self._workspace(instance_id).console.read_bytes()[-length:] if length > 0 else b""
+        except FileNotFoundError:
+            return b""
+
+    def witness(self, instance: Instance) -> GuestVerdict | None:
+        guest = self._guests.get(instance.id)
+        if guest is None:
+            return None
+        heard = self._workspace(instance.id).console.read_bytes()[guest.console_begins :]
+        verdict = said.on_console(heard, instance.plan)
+        return verdict and replace(verdict, at=datetime.now(UTC))
+
+    def local(self) -> frozenset[str]:
+        return places.ids(self._settings.instances_dir) | self._guests.keys()
+
+    def _switch_on(self, guest: _Guest, instance: Instance) -> None:
+        if guest.on:
+            return
+        missing = [path.name for path in guest.needs if not path.is_file()]
+        if missing:
+            raise HypervisorRefused(f"the guest cannot be started: {', '.join(missing)} is missing")
+        with self._workspace(instance.id).console.open("ab") as console:
+            guest.console_begins = console.tell()
+            console.write(b"the fake guest found its disks\n" + said.MARKER.encode() + b'{"status": "done"}\n')
+        guest.on = True
+
+    def _open_doors(self, guest: _Guest, instance: Instance) -> None:
+        on_user_networks = {nic.mac for nic in instance.nics if nic.network.kind is NetworkKind.USER}
+        for forward in instance.forwards:
+            if forward.mac in on_user_networks and forward not in guest.doors:
+                self._open_door(guest, instance, forward)
+
+    def _open_door(self, guest: _Guest, instance: Instance, forward: Forward) -> None:
+        for _ in range(_TRIES):
+            try:
+                guest.doors[forward] = socket.create_server(("127.0.0.1", forward.host_port))
+                return
+            except OSError:
+                forward = self._reforward(instance.id, instance.attempt, forward)
+        raise HypervisorRefused(f"no free port for a forward to port {forward.guest_port} was found")
+
+    def _required(self, instance: Instance) -> _Guest:
+        guest = self._guests.get(instance.id)
+        if guest is None:
+            raise HypervisorRefused("the hypervisor knows no such guest")
+        return guest
+
+    def _workspace(self, instance_id: str) -> Workspace:
+        return Workspace(self._settings.instances_dir, instance_id)
+
+
+def _switch_off(guest: _Guest) -> None:
+    for door in guest.doors.values():
+        door.close()
+    guest.doors.clear()
+    guest.on = False

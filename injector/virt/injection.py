@@ -1,0 +1,49 @@
+"""The driver's dealings with the channels: the choice, taken once a boot, then the delivery, kept before the start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from injector.inject import plan as choice
+from injector.inject.channel import Channel, Delivery, Fitting
+from injector.inject.configdrive.channel import ConfigDriveChannel
+from injector.inject.nothing import NoChannel
+from injector.model.host import InjectionPolicy
+from injector.model.plan import Carriage, ChannelKind
+from injector.model.workspace import Workspace
+from injector.settings import Settings
+from injector.system.vault import Vault
+from injector.virt import delivered
+from injector.virt.driver import Order, Spawned
+
+
+class Injection:
+    """The channels that a host offers, and the operator's policy."""
+
+    def __init__(self, channels: Mapping[ChannelKind, Channel], policy: InjectionPolicy) -> None:
+        self._channels = channels
+        self._policy = policy
+
+    @property
+    def carriages(self) -> tuple[Carriage, ...]:
+        return tuple(channel.carriage for kind, channel in self._channels.items() if kind is not ChannelKind.NONE)
+
+    def choose(self, order: Order, workspace: Workspace) -> Delivery:
+        """By which channel the guest receives its identity. Undeliverable when there is no way to bring all of it."""
+        plan = choice.choose(choice.asked_by_instance(order.instance), self._policy, self.carriages)
+        return Delivery(order.instance, order.payload, plan, workspace)
+
+    def fittings(self, delivery: Delivery) -> tuple[Fitting, ...]:
+        return self._channels[delivery.plan.channel].fittings(delivery.plan, delivery.workspace)
+
+    def deliver(self, delivery: Delivery) -> Spawned:
+        """What was delivered is on disk when this returns: a daemon that dies after it can finish the build."""
+        spawned = Spawned(delivery.plan, self._channels[delivery.plan.channel].deliver(delivery))
+        delivered.keep(delivery.workspace, delivery.instance.attempt, spawned)
+        return spawned
+
+
+def offered(settings: Settings, vault: Vault, group: int | None) -> Injection:
+    """What this release can do; ``group`` is QEMU's, which reads what is delivered."""
+    drive = ConfigDriveChannel(settings.drive, vault.digest, group)
+    return Injection({ChannelKind.CONFIG_DRIVE: drive, ChannelKind.NONE: NoChannel()}, settings.policy)
