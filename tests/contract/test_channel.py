@@ -97,6 +97,13 @@ def test_what_was_promised_is_never_dropped(kind: ChannelKind, tmp_path: Path) -
     assert list(a.a_workspace(tmp_path).path.iterdir()) == []
 
 
+def test_a_plan_that_promises_what_it_leaves_out_is_no_delivery(tmp_path: Path) -> None:
+    payload = a.a_payload(files=(a.a_file(),))
+    plan: dict[str, Any] = {"left_out": (LeftOut(a.an_item(), "no"),)}
+    with pytest.raises(ChannelBroken, match="not as asked: file '/etc/motd'"):
+        drive_channel().deliver(a_delivery(tmp_path, payload=payload, **plan))
+
+
 @pytest.mark.parametrize("kind", CHANNELS)
 def test_every_fitting_is_there_after_the_delivery_and_nothing_else(kind: ChannelKind, tmp_path: Path) -> None:
     channel = CHANNELS[kind]()
@@ -154,6 +161,11 @@ def test_a_generated_password_is_delivered_and_listed_though_not_asked_for(tmp_p
     receipt = drive_channel().deliver(delivery)
     (password,) = (item for item in receipt.items if item.kind is ItemKind.PASSWORD)
     assert password.digest == VAULT.digest(b"hunter2")
+
+
+def test_the_place_of_a_key_is_a_json_pointer_whatever_its_name(tmp_path: Path) -> None:
+    receipt = drive_channel().deliver(a_delivery(tmp_path, instance=a.an_instance(key=a.a_key(name="a/b~c"))))
+    assert receipt.items[0].where == "openstack/latest/meta_data.json#/public_keys/a~1b~0c"
 
 
 def test_a_path_given_twice_has_two_lines(tmp_path: Path) -> None:

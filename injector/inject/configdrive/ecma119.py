@@ -95,19 +95,14 @@ def _record(image: Image, offset: int) -> Record:
 
 
 def entries(image: Image, record: Record) -> Iterator[tuple[bytes, int, int]]:
-    """The SUSP entries of a record, continued ones too: signature, and where the entry begins and ends."""
-    areas = [record.system_use]
-    for begin, end in areas:
-        offset = begin
-        while offset + 4 <= end and image[offset + 2] >= 4:
-            signature, stop = bytes(image[offset : offset + 2]), offset + image[offset + 2]
-            if stop > end:
-                raise ValueError("a system use entry is cut off")
-            if signature == b"ST":
-                break
-            if signature == b"CE" and len(areas) < 100:
-                sector, within, length = struct.unpack_from("<I 4x I 4x I", image, offset + 4)
-                area = sector * SECTOR + within
-                areas.append((area, min(area + length, len(image))))
-            yield signature, offset, stop
-            offset = stop
+    """The SUSP entries inside a record: signature, and where the entry begins and ends.
+
+    Continuation areas are not followed: names on a drive are short enough for the record itself.
+    """
+    offset, end = record.system_use
+    while offset + 4 <= end and image[offset + 2] >= 4:
+        signature, stop = bytes(image[offset : offset + 2]), offset + image[offset + 2]
+        if stop > end:
+            raise ValueError("a system use entry is cut off")
+        yield signature, offset, stop
+        offset = stop
