@@ -23,7 +23,7 @@ from injector.client.arguments import (
 )
 from injector.client.command import ApiShower, cell
 from injector.client.exits import Failure, UsageError
-from injector.client.find import FLAVOR, IMAGE, NETWORK, SERVER, find_id, get
+from injector.client.find import FLAVOR, IMAGE, NETWORK, SERVER, find_id, get, name_images
 from injector.client.progress import shown
 from injector.client.session import Document, Session
 from injector.client.watch import Goal, Watch
@@ -36,6 +36,8 @@ GOALS = tuple(goal.value for goal in Goal)
 
 class Boot(ApiShower):
     """Boot a server and give its guest an identity: key, files, metadata, user-data, network, password."""
+
+    servers: list[Document]
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         _what(parser.add_argument_group("what to boot"))
@@ -55,6 +57,7 @@ class Boot(ApiShower):
             self._see(made)
         except Failure as failure:  # the server is being built all the same: its id and password must not be lost
             self.ending = failure
+        self.servers = name_images(self.session, self.servers)
         return views.fields(self.servers[0]) | {"admin_pass": made.get("adminPass")}
 
     def _see(self, made: Document) -> None:

@@ -50,6 +50,20 @@ def find(session: Session, kind: Kind, asked: str) -> Document:
     return named[0]
 
 
+def name_images(session: Session, views: list[Document]) -> list[Document]:
+    """The servers' views, their images with names: the Compute API tells ids only. An image that is gone has none."""
+    names: dict[str, str] = {}
+    try:
+        if len(views) == 1:
+            image = get(session, IMAGE, str(views[0]["image"]["id"]))
+            names = {image["id"]: image["name"]}
+        elif views:
+            names = {image["id"]: image["name"] for image in session.collection(IMAGE.listing, IMAGE.plural)}
+    except (Failure, KeyError):
+        return views  # the servers are what was asked about; their images' names are not worth a failure
+    return [view | {"image": {**view["image"], "name": names.get(view["image"]["id"])}} for view in views]
+
+
 def find_id(session: Session, kind: Kind, asked: str) -> str:
     return str(find(session, kind, asked)["id"])
 

@@ -42,8 +42,8 @@ def _fields(host: Document) -> dict[str, Any]:
 def _virt(virt: dict[str, Any] | None) -> list[str]:
     if not virt:
         return []
-    proven = "proven" if virt.get("proven") else "not proven"
-    return [f"{virt.get('virt_type')}, cpu mode {virt.get('cpu_mode')} ({proven}): {virt.get('reason')}"]
+    proven = "KVM proven" if virt.get("proven") else "KVM not proven"
+    return [f"{virt.get('virt_type')}, cpu mode {virt.get('cpu_mode')}, {proven}: {virt.get('reason')}"]
 
 
 def _carriages(carriages: list[dict[str, Any]]) -> list[str]:

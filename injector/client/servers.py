@@ -9,7 +9,7 @@ from typing import Any
 from injector.client import views
 from injector.client.arguments import positive, seconds
 from injector.client.command import ApiCommand, ApiLister, ApiShower
-from injector.client.find import SERVER, find, find_id
+from injector.client.find import SERVER, find, find_id, name_images
 from injector.client.progress import Silent
 from injector.client.session import Document
 from injector.client.watch import Watch
@@ -33,7 +33,7 @@ class List(ApiLister):
             found = self.session.get(SERVER.listing, limit=self.args.limit, **asked).get("servers", [])
         else:
             found = self.session.collection(SERVER.listing, "servers", **asked)
-        return [views.row(view) for view in found]
+        return [views.row(view) for view in name_images(self.session, found)]
 
 
 class Show(ApiShower):
@@ -43,7 +43,8 @@ class Show(ApiShower):
         parser.add_argument("server", metavar="SERVER", help="name or id")
 
     def fields(self) -> Mapping[str, Any]:
-        return views.fields(find(self.session, SERVER, self.args.server))
+        (view,) = name_images(self.session, [find(self.session, SERVER, self.args.server)])
+        return views.fields(view)
 
 
 class Receipt(ApiShower):

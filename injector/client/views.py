@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from injector.client.cells import Cell, human_size, pairs, size
@@ -43,6 +44,7 @@ def fields(view: Document) -> dict[str, Any]:
         "plan": Cell(view.get("injector:plan"), _plan),
         "config_drive": bool(view.get("config_drive")),
         "image": _image(view),
+        "image_id": (view.get("image") or {}).get("id"),
         "flavor": _flavor(view),
         "key_name": view.get("key_name"),
         "addresses": Cell(view.get("addresses") or {}, _addresses),
@@ -103,7 +105,12 @@ def _plan(plan: dict[str, Any] | None) -> list[str]:
 
 
 def _marks(marks: list[dict[str, Any]]) -> list[str]:
-    return [f"{mark.get('at')} {mark.get('step')}" for mark in marks]
+    return [f"{elapsed(marks[0], mark):6.2f} s {mark.get('step')}" for mark in marks]
+
+
+def elapsed(earlier: dict[str, Any], later: dict[str, Any]) -> float:
+    """Seconds between two things that have an ``at``."""
+    return (datetime.fromisoformat(later["at"]) - datetime.fromisoformat(earlier["at"])).total_seconds()
 
 
 def receipt_fields(receipt: Document) -> dict[str, Any]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from injector.client.exits import Exit, Failure, Refused, Unreachable
 from injector.client.find import SERVER, get
 from injector.client.progress import Progress
 from injector.client.session import Document, Session
+from injector.client.views import elapsed
 
 PATIENCE = 30.0
 """Seconds of no answer before a wait gives up: a daemon that is restarted in the middle finishes what it had begun."""
@@ -102,10 +101,10 @@ class Story:
             yield f"{self.prefix}another attempt"
         for mark in marks[len(self.told) :]:
             if self.told:
-                yield f"{self.prefix}{self.told[-1]['step']:<10} {_between(self.told[-1], mark):6.2f} s"
+                yield f"{self.prefix}{self.told[-1]['step']:<10} {elapsed(self.told[-1], mark):6.2f} s"
             self.told.append(mark)
             if mark["step"] == "running":
-                yield f"{self.prefix}{'running':<10} {_between(marks[0], mark):6.2f} s in all"
+                yield f"{self.prefix}{'running':<10} {elapsed(marks[0], mark):6.2f} s in all"
         yield from self._of_guest(view)
 
     def _of_guest(self, view: Document) -> Iterator[str]:
@@ -114,18 +113,14 @@ class Story:
         if state == self.guest:
             return
         self.guest = state
-        after = f"{_between(self.told[0], guest):6.2f} s after the request" if self.told and guest.get("at") else ""
-        yield f"{self.prefix}{'guest':<10} {state} {after} ({guest.get('witness') or 'no witness'})"
+        after = f"{elapsed(self.told[0], guest):6.2f} s after the request" if self.told and guest.get("at") else ""
+        yield f"{self.prefix}{'guest':<10} {state:<8} {after} ({guest.get('witness') or 'no witness'})"
 
     def present(self, view: Document) -> str:
         """What goes on right now."""
         if view.get("status") == "BUILD":
             return str(self.told[-1]["step"]) if self.told else "waiting for a host"
         return f"guest {self.guest}"
-
-
-def _between(earlier: dict[str, Any], later: dict[str, Any]) -> float:
-    return (datetime.fromisoformat(later["at"]) - datetime.fromisoformat(earlier["at"])).total_seconds()
 
 
 @dataclass(slots=True)

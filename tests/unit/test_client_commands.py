@@ -293,7 +293,7 @@ def test_lists_are_read_to_their_end(run: Run, api: CannedApi) -> None:
     more = {"servers_links": [{"rel": "next", "href": f"http://elsewhere/v2.1/servers/detail?limit=1&marker={ID}"}]}
     api.answer("GET", DETAIL, {"servers": [a_server()], **more}, {"servers": [a_server(id=OTHER)]})
     assert [row["ID"] for row in run("list", "-f", "json").json] == [ID, OTHER]
-    assert [asked.query for asked in api.asked] == [{}, {"marker": ID}]
+    assert [asked.query for asked in api.asked if asked.path == DETAIL] == [{}, {"marker": ID}]
 
 
 # the other commands on servers
@@ -321,11 +321,24 @@ def test_list_asks_the_server_to_choose(run: Run, api: CannedApi) -> None:
     assert api.asked[0].query == {"name": "vm", "status": "ACTIVE", "limit": "5"}
 
 
-def test_show_says_what_the_server_says(run: Run) -> None:
+def test_images_are_called_by_their_names_while_there_are_any(run: Run, api: CannedApi) -> None:
+    api.answer("GET", f"/v2/images/{IMAGE}", {"id": IMAGE, "name": "debian"})
+    shown = run("show", "vm", "-f", "json").json
+    assert (shown["image"], shown["image_id"]) == ("debian", IMAGE)
+    api.answer("GET", DETAIL, {"servers": [a_server(), a_server(id=OTHER, image={"id": "gone"})]})
+    assert [row["Image"] for row in run("list", "-f", "json").json] == ["debian", "gone"]
+    api.answer("GET", "/v2/images", fault(503, "no", "serviceUnavailable"))
+    result = run("list", "-f", "json")
+    assert ([row["Image"] for row in result.json], result.code) == ([IMAGE, "gone"], Exit.OK)
+
+
+def test_show_says_what_the_server_says(run: Run, api: CannedApi) -> None:
     shown = run("show", "vm", "-f", "json").json
     assert shown["plan"]["reason"] == "the operator wants one"
     assert (shown["guest"], shown["guest_witness"], shown["fault"]) == ("unknown", None, None)
+    api.answer("GET", DETAIL, {"servers": [a_server(**{"injector:marks": marks("schedule", "running")})]})
     table = run("show", "vm").out
+    assert "1.00 s running" in table
     assert "config_drive (a scsi drive): the operator wants one" in table
     assert "127.0.0.1:20022 -> 22" in table
 
@@ -559,7 +572,7 @@ HOST = {
 def test_the_host(run: Run, api: CannedApi) -> None:
     api.answer("GET", "/v2.1/injector-hosts", {"hosts": [HOST]})
     assert run("host", "show", "-f", "json").json["virt"] == HOST["virt"]
-    assert "qemu, cpu mode maximum (not proven): KVM aborted" in run("host", "show", "h1").out
+    assert "qemu, cpu mode maximum, KVM not proven: KVM aborted" in run("host", "show", "h1").out
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_what_the_guest_says_is_told_when_it_changes_with_its_witness() -> None:
     running = {"injector:marks": marks("schedule", "running")}
     done = {"state": "done", "witness": "agent", "at": "2026-03-01T12:00:41+00:00"}
     lines = told(a_view(**running), a_view(**running | {"injector:guest": done}), prefix="vm: ")
-    assert lines[-1] == "vm: guest      done  41.00 s after the request (agent)"
+    assert lines[-1] == "vm: guest      done      41.00 s after the request (agent)"
     assert len(lines) == 3
 
 
