@@ -15,7 +15,7 @@ from injector.api.auth import Door
 from injector.api.http import BODY_LIMIT, CONTEXT, ApiRequest, answer
 from injector.api.operations import Operations
 from injector.api.routes import ANONYMOUS, routes
-from injector.errors import InjectorError
+from injector.errors import InjectorError, InvalidRequest
 from injector.model.context import Context
 from injector.model.hostile import one_line
 from injector.rpc.scope import request_scope
@@ -76,6 +76,8 @@ class _Entrance:
         if req.method == "GET" and req.path in ANONYMOUS:
             return
         self._door.admit(req.get_header)
+        if "\0" in req.path or "%00" in req.query_string:
+            raise InvalidRequest("The URL holds a NUL character, which databases do not keep.", field="url")
         req.version = microversion.negotiate(req.get_header)
 
     def process_response(self, req: ApiRequest, resp: falcon.Response, _resource: object, _succeeded: bool) -> None:

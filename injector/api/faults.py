@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from injector.errors import InjectorError
+from injector.model.hostile import one_line
 
 NAMES = {
     400: "badRequest",
@@ -22,7 +23,7 @@ NAMES = {
 
 
 def body(status: int, message: str) -> dict[str, Any]:
-    return {NAMES.get(status, "computeFault"): {"code": status, "message": message}}
+    return {NAMES.get(status, "computeFault"): {"code": status, "message": one_line(message, 2000)}}
 
 
 def sentence(error: InjectorError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from injector.rpc.client import TOPIC, VERSION
 __all__ = ["TOPIC", "ApiEndpoint"]
 
 _HERE = Viewpoint()
+_UNKEPT = re.compile("[\0\ud800-\udfff]")
 
 
 class ApiEndpoint:
@@ -142,9 +144,9 @@ def _seen(found: tuple[Any, ...], view: Callable[[Any, Viewpoint], Document]) ->
 
 
 def _text(value: object) -> str:
-    """An id or a name; the bus carries any JSON value, and the database would stumble over it."""
-    if not isinstance(value, str):
-        raise InvalidRequest("An id or a name must be text.")
+    """An id or a name: the bus carries any JSON value, and the database would stumble over some."""
+    if not isinstance(value, str) or _UNKEPT.search(value):
+        raise InvalidRequest("An id or a name must be text, without NUL characters.")
     return value
 
 
