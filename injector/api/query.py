@@ -13,7 +13,7 @@ from injector.model.instance import State
 # Nova's [api] max_limit.
 PAGE = 1000
 
-_STATUSES: Mapping[str, frozenset[State]] = {
+STATUSES: Mapping[str, frozenset[State]] = {
     "BUILD": frozenset({State.BUILDING}),
     "ACTIVE": frozenset({State.ACTIVE, State.STOPPING}),
     "SHUTOFF": frozenset({State.STOPPED, State.STARTING}),
@@ -58,14 +58,14 @@ def servers(parameters: Mapping[str, str]) -> ServerQuery:
         reservation_id=parameters.get("reservation_id"),
         limit=_limit(parameters),
         marker=parameters.get("marker"),
-        deleted=_boolean(parameters, "deleted") or states == _STATUSES["DELETED"],
+        deleted=_boolean(parameters, "deleted") or states == STATUSES["DELETED"],
         everybody=_boolean(parameters, "all_tenants"),
     )
 
 
 def _states(status: str) -> frozenset[State]:
     """A status that no server here ever has is no error: nothing matches it."""
-    return _STATUSES.get(status.upper(), frozenset())
+    return STATUSES.get(status.upper(), frozenset())
 
 
 @dataclass(frozen=True, slots=True)

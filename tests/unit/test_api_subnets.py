@@ -1,0 +1,101 @@
+"""Subnets: by the rules of IP."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from injector.api.subnets import parse_subnets
+from injector.errors import InvalidRequest
+from injector.model.network import Route, Subnet
+
+STATIC = {"cidr": "10.0.2.0/24", "gateway": "10.0.2.2", "pool_first": "10.0.2.15", "pool_last": "10.0.2.99"}
+
+
+def test_values_in_canonical_form() -> None:
+    document = {
+        "cidr": "FD00:0::/64",
+        "gateway": "fd00::0001",
+        "dns": ["FD00::2", "192.0.2.1"],
+        "pool_first": "fd00::10",
+        "pool_last": "fd00::20",
+        "routes": [{"destination": "::/0", "gateway": "fd00::3"}],
+    }
+    assert parse_subnets([document]) == (
+        Subnet(
+            "fd00::/64",
+            gateway="fd00::1",
+            dns=("fd00::2", "192.0.2.1"),
+            pool_first="fd00::10",
+            pool_last="fd00::20",
+            routes=(Route("::/0", "fd00::3"),),
+        ),
+    )
+
+
+def test_the_least_that_is_a_subnet() -> None:
+    assert parse_subnets([{"cidr": "192.0.2.0/30"}, {"cidr": "198.51.100.0/24", "dhcp": True}]) == (
+        Subnet("192.0.2.0/30"),
+        Subnet("198.51.100.0/24", dhcp=True),
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("cidr", {"cidr": "10.0.2.1/24"}),
+        ("cidr", {"cidr": "ten"}),
+        ("cidr", {"cidr": "10.0.2.0/31"}),
+        ("gateway", {"gateway": "10.0.3.1"}),
+        ("gateway", {"gateway": "fd00::1"}),
+        ("gateway", {"gateway": "10.0.2.20"}),
+        ("gateway", {"gateway": "10.0.2.0"}),
+        ("gateway", {"gateway": "10.0.2.255"}),
+        ("gateway", {"gateway": "router"}),
+        ("dns[1]", {"dns": ["10.0.2.3", "one.one"]}),
+        ("dns[0]", {"dns": ["fe80::1%eth0"]}),
+        ("pool_first", {"pool_first": None}),
+        ("pool_last", {"pool_last": None}),
+        ("pool_last", {"pool_last": "10.0.2.14"}),
+        ("pool_last", {"pool_last": "10.0.3.1"}),
+        ("pool_first", {"dhcp": True}),
+        ("routes[0].destination", {"routes": [{"destination": "10.1.0.1/16", "gateway": "10.0.2.3"}]}),
+        ("routes[0].destination", {"routes": [{"destination": "fd00::/8", "gateway": "10.0.2.3"}]}),
+        ("routes[0].gateway", {"routes": [{"destination": "10.1.0.0/16", "gateway": "10.1.0.1"}]}),
+    ],
+)
+def test_what_contradicts_itself_is_refused_by_name(field: str, changes: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        parse_subnets([{"cidr": "192.0.2.0/24"}, STATIC | changes])
+    assert refused.value.field == f"injector:subnets[1].{field}"
+    assert refused.value.field in refused.value.message
+
+
+def test_subnets_do_not_overlap() -> None:
+    with pytest.raises(InvalidRequest, match="overlaps"):
+        parse_subnets([{"cidr": "10.0.0.0/8"}, STATIC])
+    assert len(parse_subnets([{"cidr": "::/0"}, STATIC])) == 2
+
+
+@given(
+    prefix=st.integers(8, 30),
+    offsets=st.lists(st.integers(1, 2**24), min_size=3, max_size=3),
+)
+def test_whatever_is_accepted_is_usable(prefix: int, offsets: list[int]) -> None:
+    network = ip_network(f"10.0.0.0/{prefix}")
+    gateway, first, last = (str(ip_address(int(network.network_address) + offset)) for offset in offsets)
+    document = {"cidr": str(network), "gateway": gateway, "pool_first": first, "pool_last": last}
+    try:
+        (subnet,) = parse_subnets([document])
+    except InvalidRequest:
+        return
+    hosts = {ip_address(address) for address in (gateway, first, last)}
+    assert all(address in network for address in hosts)
+    assert not hosts & {network.network_address, network.broadcast_address}
+    assert int(ip_address(first)) <= int(ip_address(last))
+    assert not int(ip_address(first)) <= int(ip_address(gateway)) <= int(ip_address(last))
+    assert subnet.cidr == str(network)

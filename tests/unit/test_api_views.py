@@ -1,0 +1,215 @@
+"""What callers see: golden documents, and every state in Nova's words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import fields
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from injector.api.microversion import Microversion
+from injector.api.views import flavors, hosts, images, keypairs, limits, networks, servers, versions
+from injector.api.views.viewpoint import Viewpoint
+from injector.model.guest import GuestState, GuestVerdict
+from injector.model.host import Usage
+from injector.model.image import DiskFormat
+from injector.model.instance import Fault, Instance, Mark, State, Step
+from injector.model.network import Address, Forward, NetworkKind, Route
+from injector.model.payload import ItemKind
+from injector.model.plan import LeftOut
+from injector.model.receipt import Outcome, ReceiptItem
+from injector.model.secret import Secret
+from injector.settings import Quotas
+from tests import builders, goldens
+
+LATER = builders.NOON + timedelta(seconds=1, microseconds=500)
+OLD = Viewpoint("http://api", Microversion(2, 1))
+NEW = Viewpoint("http://api")
+
+FILE = builders.an_item(mode=0o600, owner="ada")
+KEY = builders.an_item(ItemKind.KEY, "laptop", size=80, required=False)
+DUAL = builders.a_network(
+    name="dual",
+    kind=NetworkKind.BRIDGE,
+    source="br0",
+    mtu=1400,
+    forwards=(22, 80),
+    subnets=(
+        builders.a_subnet(routes=(Route("192.0.2.0/24", "10.0.2.1"),)),
+        builders.a_subnet(cidr="fd00::/64", gateway=None, dns=(), pool_first=None, pool_last=None),
+        builders.a_dhcp_subnet(),
+    ),
+)
+NIC = builders.a_nic(
+    network=DUAL,
+    addresses=(
+        Address(DUAL.subnets[0], "10.0.2.15"),
+        Address(DUAL.subnets[1], "fd00::1"),
+        Address(DUAL.subnets[2]),
+    ),
+)
+SERVER = builders.an_instance(
+    state=State.ACTIVE,
+    host="host-1",
+    kernel=builders.an_image(id="5ca1ab1e-1111-4000-8000-000000000002", disk_format=DiskFormat.KERNEL),
+    key=builders.a_key(),
+    metadata={"role": "web"},
+    items=(FILE, KEY),
+    nics=(NIC, builders.a_nic(mac="52:54:00:00:00:02")),
+    forwards=(Forward(NIC.mac, 22, 20022),),
+    plan=builders.a_plan(items=(FILE,), left_out=(LeftOut(KEY, "nobody carries it"),)),
+    guest=GuestVerdict(GuestState.DEGRADED, "it is late", "agent", LATER),
+    marks=(Mark(Step.SCHEDULE, builders.NOON), Mark(Step.RUNNING, LATER)),
+    launched_at=LATER,
+)
+RECEIPT = builders.a_receipt(
+    items=(
+        ReceiptItem(ItemKind.FILE, "/etc/motd", 5, Outcome.READ_BACK, "hmac-sha256:00", "content/0000", 0o600),
+        ReceiptItem(ItemKind.KEY, "laptop", 80, Outcome.LEFT_OUT, reason="nobody carries it"),
+    )
+)
+
+GOLDEN: dict[str, Callable[[], Any]] = {
+    "server-2.56": lambda: servers.detail(SERVER, NEW),
+    "server-2.1": lambda: servers.detail(SERVER, OLD),
+    "server-brief": lambda: servers.brief(SERVER, NEW),
+    "server-created": lambda: servers.created((SERVER,), Secret("told once"), NEW),
+    "server-receipt": lambda: servers.receipt(SERVER.id, RECEIPT),
+    "keypair-2.1": lambda: keypairs.brief(builders.a_key(), OLD),
+    "keypair-2.56": lambda: keypairs.detail(builders.a_key(), NEW),
+    "flavor-2.1": lambda: flavors.detail(builders.a_flavor(), OLD),
+    "flavor-2.56": lambda: flavors.detail(builders.a_flavor(), NEW),
+    "image": lambda: images.detail(builders.an_image(properties={"hw_machine_type": "q35"})),
+    "network": lambda: networks.detail(DUAL),
+    "host": lambda: hosts.detail(builders.some_host_facts()),
+    "limits-2.1": lambda: limits.absolute(Quotas(), Usage(2, 3, 1024), OLD),
+    "limits-2.56": lambda: limits.absolute(Quotas(), Usage(2, 3, 1024), NEW),
+    "version": lambda: versions.detail("http://api"),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_document_is_the_golden_one(name: str) -> None:
+    goldens.agrees(f"api/{name}.json", json.dumps(GOLDEN[name](), indent=2) + "\n")
+
+
+def test_no_secret_of_a_record_is_shown() -> None:
+    text = json.dumps(servers.detail(SERVER, NEW))
+    assert "ciphertext" not in text
+    assert "key_id" not in text
+
+
+STATES: dict[State, tuple[str, str, str | None, int]] = {
+    State.BUILDING: ("BUILD", "building", "scheduling", 0),
+    State.ACTIVE: ("ACTIVE", "active", None, 1),
+    State.STOPPING: ("ACTIVE", "active", "powering-off", 1),
+    State.STOPPED: ("SHUTOFF", "stopped", None, 4),
+    State.STARTING: ("SHUTOFF", "stopped", "powering-on", 4),
+    State.REBOOTING: ("REBOOT", "active", "rebooting", 1),
+    State.REBOOTING_HARD: ("HARD_REBOOT", "active", "rebooting_hard", 1),
+    State.ERROR: ("ERROR", "error", None, 0),
+    State.DELETING: ("ACTIVE", "active", "deleting", 1),
+    State.DELETED: ("DELETED", "deleted", None, 0),
+}
+
+
+@pytest.mark.parametrize("state", State)
+def test_every_state_in_nova_s_words(state: State) -> None:
+    launched = None if state is State.BUILDING else LATER
+    view = servers.detail(builders.an_instance(state=state, launched_at=launched), NEW)
+    shown = tuple(view[f"OS-EXT-STS:{key}_state"] for key in ("vm", "task", "power"))
+    assert (view["status"], *shown) == STATES[state]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"launched_at": None}, "BUILD"),
+        ({"fault": Fault(503, "full", LATER)}, "ERROR"),
+        ({"launched_at": LATER}, "ACTIVE"),
+    ],
+)
+def test_a_server_being_deleted_keeps_the_look_it_had(changes: dict[str, Any], status: str) -> None:
+    view = servers.detail(builders.an_instance(state=State.DELETING, **changes), NEW)
+    assert (view["status"], view["OS-EXT-STS:task_state"]) == (status, "deleting")
+
+
+def test_a_build_tells_how_far_it_is() -> None:
+    seen = []
+    for step in Step:
+        view = servers.detail(builders.an_instance(marks=(Mark(step, builders.NOON),)), NEW)
+        assert view["OS-EXT-STS:task_state"] in ("scheduling", "block_device_mapping", "spawning")
+        seen.append(view["progress"])
+    assert seen == sorted(set(seen))
+    assert 0 <= seen[0] <= seen[-1] < 100
+
+
+def test_addresses_and_faults_are_shown_when_they_mean_something() -> None:
+    fault = Fault(409, "the image is corrupt", LATER)
+    building = servers.detail(builders.an_instance(fault=fault), NEW)
+    assert building["addresses"] == {}
+    assert "fault" not in building
+    failed = servers.detail(builders.an_instance(state=State.ERROR, fault=fault), NEW)
+    assert failed["fault"] == {"code": 409, "created": "2026-03-01T12:00:01Z", "message": "the image is corrupt"}
+
+
+def test_config_drive_is_what_was_decided_once_it_is() -> None:
+    def shown(**changes: Any) -> Any:
+        return servers.detail(builders.an_instance(**changes), NEW)["config_drive"]
+
+    assert shown(config_drive=True) == "True"
+    assert shown(config_drive=False) == ""
+    assert shown(config_drive=False, plan=builders.a_plan()) == "True"
+    assert shown(config_drive=True, plan=builders.a_plan(drive_bus=None)) == ""
+
+
+def test_a_host_is_not_told_but_compared() -> None:
+    def host_id(**changes: Any) -> Any:
+        return servers.detail(builders.an_instance(**changes), NEW)["hostId"]
+
+    assert host_id(host=None) == ""
+    assert host_id(host="a") == host_id(host="a", id="other") != host_id(host="b")
+    assert host_id(host="a") != host_id(host="a", project_id="other")
+
+
+@pytest.mark.parametrize(
+    ("value", "view"),
+    [
+        (builders.a_network(), networks.detail(builders.a_network())),
+        (builders.an_image(), images.detail(builders.an_image())),
+        (builders.some_host_facts(), hosts.detail(builders.some_host_facts())),
+    ],
+)
+def test_no_field_of_a_record_is_forgotten(value: Any, view: dict[str, Any]) -> None:
+    renamed = {"sha256": "os_hash_value", "properties": "id"}
+    for field in fields(value):
+        name = renamed.get(field.name, field.name)
+        assert name in view or f"injector:{name}" in view
+
+
+def test_links_escape_what_a_caller_named() -> None:
+    (link, _) = NEW.links("flavors", "a b/c?")
+    assert link["href"] == "http://api/v2.1/flavors/a%20b%2Fc%3F"
+    assert Viewpoint().links("servers", "x")[0]["href"] == "/v2.1/servers/x"
+
+
+def test_instances_have_no_field_the_view_was_not_told_of() -> None:
+    """A new field of the record wants a decision: shown, or named here as not for callers."""
+    hidden = {"payload", "items", "asked_metadata", "tried", "revision", "receipt", "ramdisk", "launch_index"}
+    shown = {"id", "name", "hostname", "project_id", "user_id", "reservation_id", "image", "flavor", "created_at"}
+    shown |= {
+        "updated_at",
+        "kernel",
+        "key",
+        "metadata",
+        "nics",
+        "forwards",
+        "config_drive",
+        "availability_zone",
+        "state",
+    }
+    shown |= {"host", "attempt", "plan", "guest", "fault", "marks", "launched_at", "terminated_at", "request_id"}
+    assert {field.name for field in fields(Instance)} == hidden | shown
