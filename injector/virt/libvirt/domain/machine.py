@@ -19,7 +19,7 @@ def identity(blueprint: Blueprint) -> list[Element]:
     return [
         element("name", text=f"injector-{instance.id}"),
         element("uuid", text=instance.id),
-        element("title", text=one_line(instance.name, 255)),
+        element("title", text=one_line(instance.name, 255) or instance.id),
         element("metadata", Mark(instance.id, blueprint.home).write()),
     ]
 
