@@ -45,11 +45,11 @@ def decide(host: Host, settings: LibvirtSettings, instances_dir: Path) -> Verdic
     if settings.virt_type == "kvm":
         return Verdict("kvm", native, "the operator chose KVM unproven (virt_type is kvm)", proven=False)
     kvm = Verdict("kvm", native, "a guest booted with it and powered itself off", proven=True)
-    obstacle = _obstacle(host, kvm, settings, instances_dir)
-    if obstacle is None:
+    why = obstacle(host, kvm, settings, instances_dir)
+    if why is None:
         return kvm
-    LOG.warning("KVM does not work here, guests are emulated and slow: %s", obstacle)
-    return Verdict("qemu", emulated, f"KVM does not work here: {obstacle}", proven=False)
+    LOG.warning("KVM does not work here, guests are emulated and slow: %s", why)
+    return Verdict("qemu", emulated, f"KVM does not work here: {why}", proven=False)
 
 
 def _emulated_cpu(settings: LibvirtSettings) -> str:
@@ -58,7 +58,7 @@ def _emulated_cpu(settings: LibvirtSettings) -> str:
     return "maximum" if mode == "host-passthrough" else mode
 
 
-def _obstacle(host: Host, verdict: Verdict, settings: LibvirtSettings, instances_dir: Path) -> str | None:
+def obstacle(host: Host, verdict: Verdict, settings: LibvirtSettings, instances_dir: Path) -> str | None:
     """Why a guest under ``verdict`` did not power itself off in time; None when it did."""
     try:
         with _probe(host, verdict, settings, instances_dir) as domain:

@@ -17,7 +17,8 @@ def nics(blueprint: Blueprint) -> list[Element]:
 def _nic(nic: Nic, model: str) -> Element:
     network = nic.network
     made = element("interface", element("mac", address=nic.mac), *_plug(network), element("model", type=model))
-    if network.mtu is not None:
+    # In QEMU's user mode libvirt knows no MTU; there the guest learns it from its drive alone.
+    if network.mtu is not None and network.kind is not NetworkKind.USER:
         made.append(element("mtu", size=str(network.mtu)))
     # Guests boot from their disk; a card's boot firmware would only cost them time.
     made.append(element("rom", enabled="no"))

@@ -1,0 +1,332 @@
+"""The door to libvirt against a real libvirtd: hung, gone and back again; KVM proven; owners, firmware, console."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from injector.errors import HypervisorDown, HypervisorRefused
+from injector.model.host import InjectionPolicy, Verdict
+from injector.model.instance import State
+from injector.settings import LibvirtSettings
+from injector.virt.libvirt import kvm
+from injector.virt.libvirt.domain import domain_xml
+from injector.virt.libvirt.host import Host
+from tests.hypervisors import STATE_ROOT, Stage, on_qemu
+from tests.unit.test_domain_xml import BLUEPRINTS
+
+LIBVIRTD = Path("/var/run/libvirt/libvirt-sock")
+NVRAM = Path("/var/lib/libvirt/qemu/nvram")
+QUICK = 4.0
+
+
+class Proxy:
+    """A socket in front of libvirtd's, which can stop answering, or hang up, as libvirtd would."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.frozen = threading.Event()
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def uri(self) -> str:
+        return f"qemu+unix:///system?socket={self.path}"
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near = self._listener.accept()[0]
+                far = socket.socket(socket.AF_UNIX)
+                far.connect(str(LIBVIRTD))
+                self._pairs.append((near, far))
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._relay, args=(source, sink), daemon=True).start()
+
+    def _relay(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while content := source.recv(65536):
+                while self.frozen.is_set():
+                    time.sleep(0.02)
+                sink.sendall(content)
+
+    def hang_up(self) -> None:
+        for pair in self._pairs:
+            for one in pair:
+                one.shutdown(socket.SHUT_RDWR)
+        self._pairs.clear()
+
+    def close(self) -> None:
+        self.frozen.clear()
+        self.hang_up()
+        self._listener.close()
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A state directory that QEMU's user can pass through."""
+    STATE_ROOT.mkdir(mode=0o711, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=STATE_ROOT, prefix="host") as name:
+        path = Path(name)
+        path.chmod(0o711)
+        yield path
+
+
+@pytest.fixture
+def proxy(directory: Path) -> Iterator[Proxy]:
+    proxy = Proxy(directory / "sock")
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def host(directory: Path) -> Iterator[Host]:
+    host = Host("qemu:///system", 10.0, str(directory))
+    yield host
+    host.close()
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    with on_qemu(tmp_path, InjectionPolicy()) as stage:
+        yield stage
+        for instance_id in stage.driver.local():
+            stage.driver.destroy(instance_id)
+
+
+# a libvirtd that does not do its part
+
+
+def test_without_libvirtd_it_says_so_at_once(directory: Path) -> None:
+    host = Host(f"qemu+unix:///system?socket={directory}/none", QUICK, str(directory))
+    with pytest.raises(HypervisorDown) as down:
+        host.inventory()
+    assert "cannot be reached" in down.value.message
+    assert str(directory) not in down.value.message
+
+
+def test_a_libvirtd_that_accepts_and_says_nothing_is_given_up(proxy: Proxy, directory: Path) -> None:
+    proxy.frozen.set()
+    host = Host(proxy.uri, 1.0, str(directory))
+    for _ in range(2):
+        began = time.monotonic()
+        with pytest.raises(HypervisorDown, match="has not answered"):
+            host.inventory()
+        assert time.monotonic() - began < 2.0
+    waiting = [thread for thread in threading.enumerate() if thread.name == "libvirt-open"]
+    assert len(waiting) == 1, "one thread waits for a silent libvirtd, however often it is asked"
+    proxy.frozen.clear()
+    assert host.inventory().kind == "QEMU"
+    host.close()
+
+
+def test_a_libvirtd_that_hangs_in_the_middle_is_given_up_and_found_again(proxy: Proxy, directory: Path) -> None:
+    host = Host(proxy.uri, QUICK, str(directory))
+    assert host.inventory().kind == "QEMU"
+    proxy.frozen.set()
+    began = time.monotonic()
+    with pytest.raises(HypervisorDown):
+        host.ours()
+    assert time.monotonic() - began < 2 * QUICK
+    proxy.frozen.clear()
+    assert host.ours() == {}
+    host.close()
+
+
+def test_after_a_restart_of_libvirtd_the_next_call_works(proxy: Proxy, directory: Path) -> None:
+    host = Host(proxy.uri, QUICK, str(directory))
+    assert host.inventory().kind == "QEMU"
+    proxy.hang_up()
+    time.sleep(0.2)
+    assert host.inventory().kind == "QEMU"
+    host.close()
+
+
+def test_many_threads_share_one_connection(proxy: Proxy, directory: Path) -> None:
+    host = Host(proxy.uri, QUICK, str(directory))
+    threads = [threading.Thread(target=host.inventory) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(proxy._pairs) == 1
+    host.close()
+
+
+# what libvirt itself says to our domains
+
+
+@pytest.mark.parametrize("name", BLUEPRINTS)
+def test_libvirt_defines_it(host: Host, directory: Path, name: str) -> None:
+    """With QEMU's own capabilities as judge. Emulated ones only: KVM may be missing."""
+    blueprint = BLUEPRINTS[name]
+    instance = replace(blueprint.instance, id=f"d0a1e57a-0000-4000-8000-{list(BLUEPRINTS).index(name):012}")
+    verdict = blueprint.verdict if blueprint.verdict.virt_type == "qemu" else Verdict("qemu", "maximum", "", False)
+    domain = host.define(domain_xml(replace(blueprint, instance=instance, verdict=verdict, home=str(directory))))
+    try:
+        assert host.ours().keys() == {instance.id}
+        assert domain.xml().findtext("uuid") == instance.id
+    finally:
+        domain.undefine()
+
+
+def test_a_refusal_keeps_paths_for_the_operator(host: Host, directory: Path) -> None:
+    blueprint = replace(BLUEPRINTS["plain"], home=str(directory))
+    domain = host.define(domain_xml(blueprint))
+    try:
+        with pytest.raises(HypervisorRefused) as refused:
+            domain.start()
+        assert "/var/lib/injector" not in refused.value.message
+        assert "/var/lib/injector" in (refused.value.detail or "")
+    finally:
+        domain.undefine()
+
+
+# KVM
+
+
+def traces(host: Host, directory: Path) -> tuple[list[str], int]:
+    emulators = [path for path in Path("/proc").glob("[0-9]*/cmdline") if _mentions(path, str(directory))]
+    return sorted(path.name for path in directory.iterdir()), len(emulators)
+
+
+def _mentions(path: Path, text: str) -> bool:
+    try:
+        return text.encode() in path.read_bytes()
+    except OSError:
+        return False
+
+
+def test_kvm_is_believed_only_when_a_guest_ran(host: Host, directory: Path) -> None:
+    """On a machine whose KVM is missing or broken the verdict is emulation, and says why; on a good one it is KVM."""
+    verdict = kvm.decide(host, LibvirtSettings(), directory)
+    assert (verdict.virt_type, verdict.proven) in {("kvm", True), ("qemu", False)}
+    assert verdict.proven or verdict.reason.startswith("KVM does not work here: with cpu_mode host-model ")
+    assert traces(host, directory) == ([], 0)
+
+
+@pytest.mark.parametrize("cpu_mode", ["maximum", "none", "host-model"])
+def test_the_probe_says_yes_where_guests_run(host: Host, directory: Path, cpu_mode: str) -> None:
+    """Emulation runs everywhere: a probe that fails here would never believe any KVM."""
+    emulated = Verdict("qemu", cpu_mode, "", proven=False)
+    assert kvm.obstacle(host, emulated, LibvirtSettings(kvm_probe_timeout=10.0), directory) is None
+    assert traces(host, directory) == ([], 0)
+
+
+def test_a_right_answer_too_late_is_a_no(host: Host, directory: Path) -> None:
+    emulated = Verdict("qemu", "maximum", "", proven=False)
+    why = kvm.obstacle(host, emulated, LibvirtSettings(kvm_probe_timeout=0.0), directory)
+    assert why == "with cpu_mode maximum a boot sector had not run within 0 s"
+    assert traces(host, directory) == ([], 0)
+
+
+def test_what_a_killed_daemon_left_of_its_probe_is_removed(host: Host, directory: Path) -> None:
+    emulated = Verdict("qemu", "maximum", "", proven=False)
+    settings = LibvirtSettings(kvm_probe_timeout=10.0)
+    probe = kvm._probe(host, emulated, settings, directory)
+    probe.__enter__()
+    assert kvm.obstacle(host, emulated, settings, directory) is None
+    assert traces(host, directory) == ([], 0)
+
+
+# what is left on the host
+
+
+def owner(path: Path) -> tuple[int, int, int]:
+    info = path.stat()
+    return info.st_uid, info.st_gid, info.st_mode & 0o7777
+
+
+def test_owners_and_modes_with_two_guests_on_one_base(stage: Stage) -> None:
+    first, second = stage.instance(), stage.instance()
+    stage.spawn(first)
+    stage.spawn(second)
+    (base,) = (path for path in stage.settings.base_dir.iterdir() if path.name.endswith(".qcow2"))
+    drives = [stage.workspace(one).config_drive for one in (first, second)]
+    group = stage.settings.instances_dir.stat().st_gid
+    expected = (os.geteuid(), group, 0o440)
+
+    def seen() -> set[tuple[int, int, int]]:
+        return {owner(path) for path in (base, *(drive for drive in drives if drive.exists()))}
+
+    assert seen() == {expected}
+    assert owner(stage.workspace(first).path)[1:] == (group, 0o750)
+    assert owner(stage.workspace(first).disk)[2] == 0o600
+    stage.driver.destroy(first.id)
+    assert seen() == {expected}
+    stage.last_word(second)
+    stage.driver.stop(second)
+    assert seen() == {expected}
+    assert owner(stage.workspace(second).disk)[::2] == (os.geteuid(), 0o600)
+    stage.driver.start(second)
+    assert seen() == {expected}
+    stage.driver.destroy(second.id)
+    assert owner(base) == expected
+
+
+def test_the_variables_of_uefi_go_with_the_guest(stage: Stage) -> None:
+    before = set(NVRAM.iterdir())
+    instance = stage.instance({"hw_firmware_type": "uefi"})
+    stage.spawn(instance)
+    assert len(set(NVRAM.iterdir()) - before) == 1
+    stage.driver.destroy(instance.id)
+    assert set(NVRAM.iterdir()) == before
+
+
+@pytest.mark.parametrize("machine", ["pc", "q35"])
+@pytest.mark.parametrize("bus", ["scsi", "virtio"])
+def test_every_machine_shows_its_drive(stage: Stage, machine: str, bus: str) -> None:
+    instance = stage.instance({"hw_machine_type": machine, "hw_cdrom_bus": bus})
+    stage.spawn(instance)
+    stage.last_word(instance)
+    device = {"scsi": b"/dev/sr0", "virtio": b"/dev/vdb"}[bus]
+    assert b"tiny-guest: drive=" + device in stage.driver.console(instance.id, 100_000)
+
+
+def test_a_guest_that_ignores_the_power_button_is_pulled_the_plug(stage: Stage) -> None:
+    """Right after its start nothing in it listens, and it is not given the time to."""
+    object.__setattr__(stage.settings.libvirt, "shutdown_timeout", 0.3)
+    instance = stage.instance()
+    stage.spawn(instance)
+    began = time.monotonic()
+    stage.driver.stop(instance)
+    assert stage.driver.state(instance.id) is State.STOPPED
+    assert time.monotonic() - began < 10
+
+
+def test_the_console_is_ours_to_read_and_goes_with_the_guest(stage: Stage) -> None:
+    instance = stage.instance()
+    stage.spawn(instance)
+    stage.last_word(instance)
+    console = stage.workspace(instance).console
+    assert owner(console) == (os.geteuid(), console.stat().st_gid, 0o600)
+    assert b"tiny-guest: uuid=" + instance.id.encode() in stage.driver.console(instance.id, 100_000)
+
+
+def test_a_console_that_only_root_may_read_is_read_through_libvirt(host: Host, directory: Path) -> None:
+    """What virtlogd begins anew after 2 MiB belongs to root."""
+    place = directory / "place"
+    place.mkdir()
+    content = bytes(range(256)) * 1000
+    (place / "console.log").write_bytes(content)
+    with ExitStack() as undo:
+        undo.callback(shutil.rmtree, place)
+        assert host.read_last(place / "console.log", 700) == content[-700:]
+        assert host.read_last(place / "console.log", 10**7) == content
+        with pytest.raises(HypervisorRefused):
+            host.read_last(place / "nothing", 10)
+    with pytest.raises(HypervisorRefused):
+        host.read_last(place / "console.log", 10)
