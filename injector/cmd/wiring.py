@@ -65,7 +65,8 @@ class House:
             self._driver = LibvirtDriver(host, settings, self._vault, self._cache, group, self._reforward)
             self._dispatcher = DispatcherManager(self._store, ComputeClient(self._bus).ring, settings.dispatcher)
             self._compute = ComputeManager(self._compute_host(group), settings)
-            self._api = ApiServer(self.operations(), settings.api, self._token, settings.shutdown_timeout)
+            self._operations = self._make_operations()
+            self._api = ApiServer(self._operations, settings.api, self._token, settings.shutdown_timeout)
             self._opened = undo.pop_all()
         self._started = ExitStack()
 
@@ -74,7 +75,8 @@ class House:
         """Where the API listens, for people."""
         return self._api.addresses
 
-    def operations(self) -> Operations:
+    def _make_operations(self) -> Operations:
+        """Once: uploads and changes of metadata wait for each other whether REST or RPC asked for them."""
         outside = Outside(
             store=self._store,
             dispatcher=DispatcherClient(self._bus),
@@ -93,7 +95,7 @@ class House:
         self._serve(COMPUTE, name, ComputeEndpoint(self._compute))
         self._started.callback(self._compute.stop)
         self._compute.start()
-        self._serve(API, name, ApiEndpoint(self.operations()))
+        self._serve(API, name, ApiEndpoint(self._operations))
         self._started.callback(self._api.stop)
         self._api.start()
 
