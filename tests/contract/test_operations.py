@@ -258,6 +258,45 @@ def test_an_image_must_be_ready_and_large_enough_a_flavor(house: ApiHouse, ask: 
         assert refused.value.status == 400
 
 
+def test_an_image_must_make_sense(house: ApiHouse, ask: Speaker, server: Document) -> None:
+    foreign = house.an_image(owner="engines")
+    fussy = house.an_image(properties={"img_config_drive": "perhaps"})
+    headless = house.an_image(properties={"ramdisk_id": foreign.id})
+    lost = house.an_image(properties={"kernel_id": NOBODY})
+    borrowing = house.an_image(properties={"kernel_id": foreign.id})
+    for image, said in (
+        *((foreign, foreign.id), (fussy, "img_config_drive"), (headless, "no kernel_id")),
+        *((lost, NOBODY), (borrowing, foreign.id)),
+    ):
+        with pytest.raises(Refusal, match=f"imageRef.*{said}") as refused:
+            ask.create_server(server | {"imageRef": image.id})
+        assert refused.value.status == 400
+    with pytest.raises(Refusal) as unseen:
+        ask.one("image", foreign.id)
+    assert unseen.value.status == 404
+
+
+def test_an_address_must_lie_in_a_static_subnet_of_ones_own_network(
+    house: ApiHouse, ask: Speaker, server: Document
+) -> None:
+    network = ask.create("network", a_network())
+    foreign = builders.a_network()
+    house.store.add_network(foreign)
+    asleep = ask.create("network", a_network(**{"injector:subnets": [{"cidr": "10.9.0.0/24", "dhcp": True}]}))
+    for nic, field in (
+        ({"uuid": network["id"], "fixed_ip": "10.0.3.1"}, "fixed_ip"),
+        ({"uuid": asleep["id"], "fixed_ip": "10.9.0.9"}, "fixed_ip"),
+        ({"uuid": foreign.id}, "uuid"),
+    ):
+        with pytest.raises(Refusal, match=rf"networks\[0\]\.{field}") as refused:
+            ask.create_server(server | {"networks": [nic]})
+        assert refused.value.status == 400
+    booted(ask, server | {"networks": [{"uuid": network["id"], "fixed_ip": "10.0.2.20"}]})
+    with pytest.raises(Refusal, match="already in use") as taken:
+        ask.create_server(server | {"networks": [{"uuid": network["id"], "fixed_ip": "10.0.2.20"}]})
+    assert taken.value.status == 409
+
+
 def test_the_image_said_twice_is_understood(ask: Speaker, server: Document) -> None:
     device = {"uuid": server["imageRef"], "source_type": "image", "destination_type": "local", "boot_index": 0}
     asked = server | {"block_device_mapping_v2": [device | {"delete_on_termination": True}], "security_groups": []}
@@ -392,7 +431,10 @@ def test_flavors(ask: Speaker) -> None:
         with pytest.raises(Refusal) as refused:
             ask.create("flavor", {"vcpus": 1, "ram": 512, "disk": 0} | clash)
         assert refused.value.status == 409
-    for wrong in ({"ram": 0}, {"swap": 1}, {"vcpus": None}, {"OS-FLV-EXT-DATA:ephemeral": 1}, {"id": "a/b"}):
+    for wrong in (
+        *({"ram": 0}, {"swap": 1}, {"vcpus": None}, {"OS-FLV-EXT-DATA:ephemeral": 1}, {"id": "a/b"}),
+        *({"os-flavor-access:is_public": False}, {"rxtx_factor": 2}, {"description": "small"}),
+    ):
         with pytest.raises(Refusal, match=next(iter(wrong))) as refused:
             ask.create("flavor", {"name": "m", "vcpus": 1, "ram": 512, "disk": 0} | wrong)
         assert refused.value.status == 400
@@ -408,7 +450,8 @@ def test_image_records(ask: Speaker) -> None:
     assert ask.one("image", made["id"]) == made
     assert ask.all("image", name="debian") == [made]
     assert ask.all("image", id=f"in:{made['id']},{NOBODY}") == [made]
-    assert ask.all("image", name="other") == []
+    assert ask.all("image", name="other") == ask.all("image", status="active") == []
+    assert len(ask.all("image", status="queued")) == 1
     for wrong in (
         {"disk_format": "vmdk"},
         {"img_config_drive": "perhaps"},
@@ -418,6 +461,10 @@ def test_image_records(ask: Speaker) -> None:
         {"visibility": "public"},
         {"status": "active"},
         {"kernel_id": "x"},
+        {"container_format": "aki"},
+        {"protected": True},
+        {"tags": ["a"]},
+        {"Größe": "x"},
         {"size": 1},
     ):
         with pytest.raises(Refusal, match=next(iter(wrong))) as refused:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import grp
 import json
 import logging
+import os
 import socket
 import sqlite3
 import stat
@@ -87,6 +89,26 @@ def test_the_unix_socket_asks_for_nothing_and_is_not_for_everybody(house: ApiHou
     assert rest.get("/v2.1/servers").json() == {"servers": []}
     assert house.settings.api.socket is not None
     assert stat.S_IMODE(house.settings.api.socket.stat().st_mode) == 0o660
+
+
+def _group_of_the_socket(directory: Path, group: str) -> int:
+    with ApiHouse(directory, api_settings(directory, socket_group=group)) as house:
+        assert house.settings.api.socket is not None
+        assert house.rest().get("/v2.1/servers").status_code == 200
+        found = house.settings.api.socket.stat()
+        assert stat.S_IMODE(found.st_mode) == 0o660
+        return found.st_gid
+
+
+def test_the_unix_socket_is_the_group_s_that_the_operator_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours = grp.getgrgid(os.getegid()).gr_name
+    other = "nogroup" if os.geteuid() == 0 else ours
+    assert _group_of_the_socket(tmp_path, other) == grp.getgrnam(other).gr_gid
+    assert not caplog.records
+    assert _group_of_the_socket(tmp_path, "no-such-group") == os.getegid()
+    assert "no-such-group" in caplog.text
 
 
 def test_a_stranger_cannot_make_the_server_read_what_he_says_he_sends(house: ApiHouse) -> None:
@@ -191,6 +213,14 @@ def test_pages_lead_to_each_other(house: ApiHouse, rest: httpx.Client) -> None:
         seen += [server["id"] for server in document["servers"]]
         path = document.get("servers_links", [{"href": ""}])[0]["href"].removeprefix("http://injector")
     assert seen == made[::-1]
+    images = rest.get("/v2/images?limit=1").json()
+    following = rest.get(images["next"].removeprefix("http://injector")).json()
+    assert len({images["images"][0]["id"], following["images"][0]["id"]}) == 2
+    for name in ("a", "b"):
+        house.client.create_network({"name": name, "injector:kind": "user"})
+    networks = rest.get("/v2.0/networks?limit=1").json()
+    following = rest.get(networks["networks_links"][0]["href"].removeprefix("http://injector")).json()
+    assert {networks["networks"][0]["name"], following["networks"][0]["name"]} == {"a", "b"}
 
 
 @pytest.mark.parametrize(
@@ -204,6 +234,8 @@ def test_pages_lead_to_each_other(house: ApiHouse, rest: httpx.Client) -> None:
         ("GET", "/v2.1/servers/none/action", 405, "badMethod"),
         ("DELETE", "/v2.1/flavors/none", 404, "itemNotFound"),
         ("GET", "/v2.1/injector-hosts/none", 404, "itemNotFound"),
+        ("GET", "/v2.1/servers?name=%00", 400, "badRequest"),
+        ("GET", "/v2.1/flavors/%00", 400, "badRequest"),
     ],
 )
 def test_error_bodies(rest: httpx.Client, method: str, path: str, status: int, name: str) -> None:
