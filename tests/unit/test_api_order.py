@@ -272,6 +272,10 @@ def test_messages_show_values_but_no_secrets_and_not_much() -> None:
     assert "\x1b" not in refused(config_drive="\x1b[31m").message
 
 
+def test_the_first_of_many_faults_is_told_at_once() -> None:
+    assert refused(personality=[1] * 200_000).field == "personality[0]"
+
+
 @pytest.mark.parametrize("document", [None, [], "server", {}, {"server": None}, {"server": []}, {"other": {}}])
 def test_what_is_no_server_at_all(document: Any) -> None:
     with pytest.raises(InvalidRequest):
