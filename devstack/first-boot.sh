@@ -48,12 +48,12 @@ register() {
     has image "$image" || run injector image create --file "$base/guests/debian/disk.qcow2" --disk-format qcow2 "$image"
     has keypair "$name" || run injector keypair add --public-key "$key.pub" "$name"
     has flavor "$name" || run injector flavor create --vcpus 2 --ram 768 --disk 4 "$name"
-    has network "$name" || run injector network create --kind user --forward 22 "$name"
+    has network "$name" || run injector network create --kind user --subnet 10.0.2.0/24,dhcp --forward 22 "$name"
 }
 
 remove_earlier() {
     if injector list -f value -c Name | grep -qxF "$name"; then
-        say "    the VM of an earlier run is deleted, and booted anew"
+        say "    the VM of an earlier run is deleted"
         run injector delete --wait "$name"
     fi
 }
@@ -84,10 +84,10 @@ boot() {
     ms_until_line "$base/state/instances" "first-boot: user-data ran: $nonce" >"$work/ms-to-marker" &
     watcher=$!
     at_exit "kill $watcher 2>/dev/null"
-    injector boot --image "$image" --flavor "$name" --key-name "$name" --nic "net-name=$name" \
+    { injector boot --image "$image" --flavor "$name" --key-name "$name" --nic "net-name=$name" \
         --file "$text_path=$work/greeting.txt" --file "$binary_path=$work/blob.bin" \
         --meta "role=first boot" --meta "run=$nonce" --user-data "$work/user-data" \
-        --wait guest -f shell "$name" >"$work/boot.out" 2> >(tee -a "$DEVSTACK_LOG" | sed 's/^/    /')
+        --wait guest -f yaml "$name" 2>&1 >"$work/boot.out"; } | tee -a "$DEVSTACK_LOG" | sed 's/^/    /'
     server=$(injector show -f value -c id "$name")
     wait "$watcher"
 }
@@ -110,7 +110,8 @@ confirm() {
 
 log_in() {
     local port answer
-    port=$(injector show -f json -c forwards "$name" | grep -oE '127\.0\.0\.1:[0-9]+' | cut -d: -f2)
+    port=$(injector show -f json -c forwards "$name" |
+        /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)["forwards"][0]["host_port"])')
     ssh_command="ssh -p $port -i $key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null debian@127.0.0.1"
     # shellcheck disable=SC2086
     answer=$($ssh_command -o BatchMode=yes -o LogLevel=ERROR -o ConnectTimeout=30 \
@@ -138,7 +139,7 @@ compare() {
         /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)["full-backing-filename"])')
     ours=$(<"$work/ms-to-marker")
     install -d -m 0755 "$hand"
-    cp "$instance/disk.config" "$hand/disk.config"
+    install -m 0644 "$instance/disk.config" "$hand/disk.config"
     virsh -q dumpxml --inactive "$server" | /usr/bin/python3 "$here/first-boot/by_hand.py" "$hand" "$name-by-hand" \
         >"$hand/domain.xml"
     # One guest at a time, or each would slow the other; and both would want the same port of 127.0.0.1.

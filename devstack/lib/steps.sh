@@ -32,6 +32,9 @@ steps_begin() {
     : >"$DEVSTACK_LOG"
     _steps_started=$(_now_ms)
     trap _steps_end EXIT
+    # The first one that fails is the reason; what it takes down with it is not.
+    set -o errtrace
+    trap '[ -n "$_step_why" ] || _step_why="this failed: $BASH_COMMAND"' ERR
     trap 'exit 130' INT
     trap 'exit 143' TERM
 }
@@ -84,7 +87,7 @@ steps_times() {
 
 _steps_end() {
     local status=$? command
-    trap - EXIT INT TERM
+    trap - EXIT ERR INT TERM
     set +e
     for command in "${_steps_undo[@]}"; do
         eval "$command"
