@@ -157,7 +157,7 @@ def _small_images(shelf: Shelf, directory: Path) -> dict[str, Image]:
     return {"root": shelf.put(disk, DiskFormat.QCOW2, MIB)}
 
 
-def _tiny_images(shelf: Shelf) -> dict[str, Image]:
+def tiny_images(shelf: Shelf) -> dict[str, Image]:
     tiny = GUESTS / "tiny"
     return {
         "root": shelf.put(tiny / "root.qcow2", DiskFormat.QCOW2, 16 * MIB),
@@ -171,7 +171,7 @@ def in_memory(directory: Path, policy: InjectionPolicy) -> Iterator[Stage]:
     settings, shelf = _settings(directory, "", policy), Shelf(directory / "shelf")
     files.make_directory(settings.instances_dir, 0o711)
     taken: list[Forward] = []
-    driver = FakeDriver(settings, a.a_vault(), BaseCache(settings.base_dir, shelf), _other_port(taken))
+    driver = FakeDriver(settings, a.a_vault(), BaseCache(settings.base_dir, shelf), other_port(taken))
     yield Stage(driver, settings, shelf, _small_images(shelf, directory), True, True, taken)
 
 
@@ -189,7 +189,7 @@ def on_qemu(_directory: Path, policy: InjectionPolicy) -> Iterator[Stage]:
         directory = Path(name)
         directory.chmod(0o711)
         with _on_libvirt("qemu:///system", directory, policy) as (driver, settings, shelf, taken):
-            yield Stage(driver, settings, shelf, _tiny_images(shelf), True, True, taken)
+            yield Stage(driver, settings, shelf, tiny_images(shelf), True, True, taken)
 
 
 @contextmanager
@@ -204,14 +204,14 @@ def _on_libvirt(
         files.make_directory(settings.instances_dir, 0o711, group)
         cache, taken = BaseCache(settings.base_dir, shelf, group), list[Forward]()
         yield (
-            LibvirtDriver(host, settings, a.a_vault(), cache, group, _other_port(taken)),
+            LibvirtDriver(host, settings, a.a_vault(), cache, group, other_port(taken)),
             settings,
             shelf,
             taken,
         )
 
 
-def _other_port(taken: list[Forward]) -> Any:
+def other_port(taken: list[Forward]) -> Any:
     def reforward(_instance_id: str, _attempt: int, forward: Forward) -> Forward:
         taken.append(forward)
         return replace(forward, host_port=free_port())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -16,16 +19,21 @@ from pathlib import Path
 import pytest
 
 from injector.errors import HypervisorDown, HypervisorRefused
+from injector.model.guest import GuestState
 from injector.model.host import InjectionPolicy, Verdict
 from injector.model.instance import State
+from injector.model.payload import ItemKind
+from injector.model.secret import Secret
 from injector.settings import LibvirtSettings
 from injector.virt.libvirt import kvm
 from injector.virt.libvirt.domain import domain_xml
 from injector.virt.libvirt.host import Host
-from tests.hypervisors import STATE_ROOT, Stage, on_qemu
+from tests import builders as a
+from tests.hypervisors import GUESTS, STATE_ROOT, Stage, on_qemu
 from tests.unit.test_domain_xml import BLUEPRINTS
 
 LIBVIRTD = Path("/var/run/libvirt/libvirt-sock")
+PROJECT = Path(__file__).parent.parent.parent
 NVRAM = Path("/var/lib/libvirt/qemu/nvram")
 QUICK = 4.0
 
@@ -330,3 +338,75 @@ def test_a_console_that_only_root_may_read_is_read_through_libvirt(host: Host, d
             host.read_last(place / "nothing", 10)
     with pytest.raises(HypervisorRefused):
         host.read_last(place / "console.log", 10)
+
+
+def test_an_agent_that_hangs_costs_seconds_and_the_console_is_heard(stage: Stage) -> None:
+    """A program in the guest opens the agent's door, and never says a word."""
+    hung = b"#!/bin/sh\nfor port in /dev/vport*; do sleep 1000 <>$port & done\n"
+    instance = stage.instance(items=(a.an_item(ItemKind.USER_DATA, "user_data"),))
+    stage.spawn(instance, a.a_payload(user_data=Secret(hung)))
+    assert stage.last_word(instance).witness == "console"
+    domain = stage_host(stage).domain(instance.id)
+    assert domain is not None
+    states = [channel.find("target") for channel in domain.xml().iterfind("devices/channel")]
+    assert [state.get("state") for state in states if state is not None] == ["connected"]
+    began = time.monotonic()
+    verdict = stage.driver.witness(instance)
+    assert time.monotonic() - began < 5
+    assert verdict is not None
+    assert verdict.state is GuestState.DONE
+
+
+def stage_host(stage: Stage) -> Host:
+    return Host("qemu:///system", 10.0, str(stage.settings.instances_dir))
+
+
+# a daemon with no rights but libvirt's group
+
+
+NOBODY = 64711
+"""A user and a group that do not exist: no right comes from anywhere else."""
+
+
+def test_a_daemon_that_may_only_use_libvirt_boots_and_keeps_its_files(directory: Path, host: Host) -> None:
+    """State prepared as the operator does it: the user's own, ``instances`` and ``base`` setgid of QEMU's group."""
+    state, group = directory / "state", host.qemu_group()
+    assert group is not None
+    for path, owner_group, mode in (
+        (state, NOBODY, 0o711),
+        *((state / n, group, 0o2711) for n in ("instances", "base")),
+    ):
+        path.mkdir()
+        os.chown(path, NOBODY, owner_group)
+        path.chmod(mode)
+    proxy = Proxy(directory / "sock")
+    os.chown(proxy.path, NOBODY, NOBODY)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "tests.system.unprivileged_guest", str(state), proxy.uri],
+            cwd=PROJECT,
+            env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", "INJECTOR_TEST_GUESTS": str(GUESTS)},
+            user=NOBODY,
+            group=NOBODY,
+            extra_groups=[],
+            umask=0o022,
+            capture_output=True,
+            text=True,
+            timeout=400,
+            check=False,
+        )
+    finally:
+        proxy.close()
+    assert ended.returncode == 0, ended.stderr
+    told = json.loads(ended.stdout)
+    assert told.pop("console").replace("\r\n", "\n").endswith('injector-guest: {"status": "done"}\n')
+    assert told == {
+        "quiet": "done",
+        "talker": "done",
+        "console owner": 0,
+        "longer console": 2_200_000,
+        "drive is the same": True,
+        "not ours": [],
+        "wrong mode": [],
+        "left": [],
+    }

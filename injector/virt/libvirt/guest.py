@@ -8,12 +8,11 @@ import json
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from injector.model.guest import GuestVerdict
 from injector.model.plan import Plan
 from injector.virt.libvirt import said
-from injector.virt.libvirt.host import Domain
 
 _CALL_SECONDS = 2
 _PROGRAM_SECONDS = 10.0
@@ -21,7 +20,15 @@ _LOOK_AGAIN = 0.1
 _OUTPUT_LIMIT = 64 * 1024
 
 
-def ask(domain: Domain | None, console: bytes, plan: Plan | None) -> GuestVerdict | None:
+class Speaker(Protocol):
+    """What has a guest agent behind it: a ``host.Domain``."""
+
+    def agent(self, command: str, timeout: int, **arguments: Any) -> Any:
+        """The agent's answer, or None when there is none within ``timeout`` seconds."""
+        ...
+
+
+def ask(domain: Speaker | None, console: bytes, plan: Plan | None) -> GuestVerdict | None:
     """The agent's word before the console's; None when the guest does not speak."""
     verdict = _by_agent(Agent(domain), plan) if domain is not None else None
     if verdict is None:
@@ -40,7 +47,7 @@ class Program:
 class Agent:
     """QEMU's guest agent. Every answer may be None: it is not there, not yet, hangs, or may not."""
 
-    def __init__(self, domain: Domain) -> None:
+    def __init__(self, domain: Speaker) -> None:
         self._domain = domain
 
     def run(self, *command: str) -> Program | None:
