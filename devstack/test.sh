@@ -34,20 +34,22 @@ make_guests() {
     "$here/guest-image.sh" "$base/guests/debian" | sed 's/^/    /'
 }
 
-# Each tool's own report is what a reader needs, so it goes to the screen.
+# Each tool's own report is what a reader needs, so it goes to the screen; and all of them speak before the step fails.
 check() {
     say "    $*"
-    "$@" || fail "$1 has something to say"
+    "$@" || complaints="$complaints $1"
 }
 
 check_code() {
     cd "$checkout"
     PATH=$checkout/.venv/bin:$PATH
+    complaints=
     check ruff check --quiet injector tests devstack
     check ruff format --check --quiet injector tests devstack
     check mypy
     check lint-imports --no-cache
     check shellcheck -x devstack/*.sh devstack/lib/*.sh devstack/*/*.sh devstack/tiny-guest/* .ci/run
+    [ -z "$complaints" ] || fail "these have something to say:$complaints"
 }
 
 mkdir -p "$base"
