@@ -39,8 +39,6 @@ make_room() {
     install -d -m 0700 "$base/keys"
 }
 
-need_root() { [ "$(id -u)" -eq 0 ] || fail "only root can install packages and start libvirtd"; }
-
 register() {
     # The name has the digest of what the image was made from: another image is another record.
     image=debian-12-$(head -c 8 "$base/guests/debian/.inputs")
@@ -161,7 +159,6 @@ format_of() { qemu-img info -U --output=json "$1" | /usr/bin/python3 -c 'import 
 
 up() {
     step 'Debian packages' 'see that "apt-get update" works and that the sources have Debian 12'
-    need_root
     make_room
     install_packages "${host_packages[@]}"
     step 'virtual environment' 'see that pip reaches its package index; "rm -rf .venv" starts anew'
@@ -201,7 +198,6 @@ report() {
 
 down() {
     step 'VM' "read $base/log/injector.log; libvirt's own way: virsh destroy, virsh undefine"
-    need_root
     # A daemon that was killed has left its guests running: only one like it can take them down in order.
     if ! injector_runs && pgrep -f "$base/state/instances/" >/dev/null; then
         libvirt_up "$base"
@@ -232,6 +228,7 @@ case ${1:-} in
     exit 2
     ;;
 esac
+root_only first-boot.sh
 mkdir -p "$base"
 steps_begin first-boot.sh "$base/log/first-boot${1:+${1#-}}.log"
 if [ "${1:-}" = --down ]; then down; else up "${1:-}"; fi

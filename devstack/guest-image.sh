@@ -137,6 +137,7 @@ make_disk() {
 }
 
 [ $# -eq 1 ] || { echo "usage: guest-image.sh OUTPUT_DIR" >&2; exit 2; }
+root_only guest-image.sh
 mkdir -p "$1"
 output=$(readlink -f "$1")
 guest_lock "$output"
@@ -152,7 +153,6 @@ chmod 0755 "$work"
 at_exit "rm -rf --one-file-system ${work@Q}"
 
 step 'Debian guest: what is needed to make it' 'see that "apt-get update" works on this host, then run this again'
-[ "$(id -u)" -eq 0 ] || fail 'only root can give the files of the guest to their owners'
 install_packages mmdebstrap gdisk e2fsprogs dosfstools mtools qemu-utils
 step 'Debian guest: install Debian into a directory' \
     "see that this host's apt has sources with Debian's $suite, and that they can be reached"

@@ -36,7 +36,7 @@ make_guests() {
 
 # Each tool's own report is what a reader needs, so it goes to the screen; and all of them speak before the step fails.
 check() {
-    say "    $*"
+    say "    $1"
     "$@" || complaints="$complaints $1"
 }
 
@@ -48,14 +48,14 @@ check_code() {
     check ruff format --check --quiet injector tests devstack
     check mypy
     check lint-imports --no-cache
-    check shellcheck -x devstack/*.sh devstack/lib/*.sh devstack/*/*.sh devstack/tiny-guest/* .ci/run
+    check shellcheck -x devstack/*.sh devstack/*/*.sh devstack/tiny-guest/* .ci/run
     [ -z "$complaints" ] || fail "these have something to say:$complaints"
 }
 
+root_only test.sh
 mkdir -p "$base"
 steps_begin test.sh "$base/log/test.log"
 step 'Debian packages' 'see that "apt-get update" works and that the sources have Debian 12'
-[ "$(id -u)" -eq 0 ] || fail "only root can install packages, start libvirtd and build guests"
 install -d -m 0711 "$base"
 install -d -m 0755 "$base/etc" "$base/run" "$base/guests"
 install_packages "${host_packages[@]}" "${test_packages[@]}"

@@ -34,6 +34,7 @@ injector_up() {
     # An earlier one may be of older code.
     injector_down
     injector_config
+    [ ! -f "$base/log/injector.log" ] || mv -f "$base/log/injector.log" "$base/log/injector.log.1"
     printf '+ injector %s\n' "$_serve" >>"$DEVSTACK_LOG"
     # shellcheck disable=SC2086
     setsid "$checkout/.venv/bin/injector" $_serve </dev/null >>"$base/log/injector.log" 2>&1 &

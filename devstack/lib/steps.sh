@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Named steps: a failure says which step it was, why, what to do about it, and where the whole log is.
 #
+#   root_only NAME                  ends a script at once that only root can run
 #   steps_begin NAME LOG_FILE       once, first; from here on a failing command ends the script with a report
 #   step TITLE ADVICE               what follows belongs to this step; ADVICE is printed if it fails
 #   run COMMAND...                  runs a command with its output in the log
@@ -24,6 +25,13 @@ _steps_silent=no
 _now_ms() { date +%s%3N; }
 
 _seconds() { printf '%d.%01d s' "$(($1 / 1000))" "$(($1 % 1000 / 100))"; }
+
+root_only() {
+    [ "$(id -u)" -eq 0 ] || {
+        echo "$1: only root can install packages, start servers and build guests" >&2
+        exit 1
+    }
+}
 
 steps_begin() {
     _steps_script=$1
