@@ -64,9 +64,21 @@ class Shelf:
             raise ImageUnavailable(f"image {image.id} is gone", field="image") from error
 
 
+class OtherPorts:
+    """Gives another free port for a taken one; ``stuck``: the same again and again."""
+
+    def __init__(self) -> None:
+        self.taken: list[Forward] = []
+        self.stuck = False
+
+    def __call__(self, _instance_id: str, _attempt: int, forward: Forward) -> Forward:
+        self.taken.append(forward)
+        return forward if self.stuck else replace(forward, host_port=free_port())
+
+
 @dataclass
 class Stage:
-    """A driver and the images its guests boot from; ``steps`` were entered, ``replaced`` were taken ports.
+    """A driver and the images its guests boot from; ``steps`` were entered, ``ports`` replaces taken ones.
 
     ``opens_forwards`` and ``guest_speaks`` are False where nothing runs that could.
     """
@@ -77,7 +89,7 @@ class Stage:
     images: Mapping[str, Image]
     opens_forwards: bool
     guest_speaks: bool
-    replaced: list[Forward]
+    ports: OtherPorts
     steps: list[Step] = field(default_factory=list)
 
     def instance(self, properties: Mapping[str, str] | None = None, **changes: Any) -> Instance:
@@ -170,15 +182,15 @@ def tiny_images(shelf: Shelf) -> dict[str, Image]:
 def in_memory(directory: Path, policy: InjectionPolicy) -> Iterator[Stage]:
     settings, shelf = _settings(directory, "", policy), Shelf(directory / "shelf")
     files.make_directory(settings.instances_dir, 0o711)
-    taken: list[Forward] = []
-    driver = FakeDriver(settings, a.a_vault(), BaseCache(settings.base_dir, shelf), other_port(taken))
-    yield Stage(driver, settings, shelf, _small_images(shelf, directory), True, True, taken)
+    ports = OtherPorts()
+    driver = FakeDriver(settings, a.a_vault(), BaseCache(settings.base_dir, shelf), ports)
+    yield Stage(driver, settings, shelf, _small_images(shelf, directory), True, True, ports)
 
 
 @contextmanager
 def on_test_hypervisor(directory: Path, policy: InjectionPolicy) -> Iterator[Stage]:
-    with _on_libvirt("test:///default", directory, policy) as (driver, settings, shelf, taken):
-        yield Stage(driver, settings, shelf, _small_images(shelf, directory), False, False, taken)
+    with _on_libvirt("test:///default", directory, policy) as (driver, settings, shelf, ports):
+        yield Stage(driver, settings, shelf, _small_images(shelf, directory), False, False, ports)
 
 
 @contextmanager
@@ -188,32 +200,24 @@ def on_qemu(_directory: Path, policy: InjectionPolicy) -> Iterator[Stage]:
     with tempfile.TemporaryDirectory(dir=STATE_ROOT, prefix="driver") as name:
         directory = Path(name)
         directory.chmod(0o711)
-        with _on_libvirt("qemu:///system", directory, policy) as (driver, settings, shelf, taken):
-            yield Stage(driver, settings, shelf, tiny_images(shelf), True, True, taken)
+        with _on_libvirt("qemu:///system", directory, policy) as (driver, settings, shelf, ports):
+            yield Stage(driver, settings, shelf, tiny_images(shelf), True, True, ports)
 
 
 @contextmanager
 def _on_libvirt(
     uri: str, directory: Path, policy: InjectionPolicy
-) -> Iterator[tuple[Driver, Settings, Shelf, list[Forward]]]:
+) -> Iterator[tuple[Driver, Settings, Shelf, OtherPorts]]:
     settings, shelf = _settings(directory, uri, policy), Shelf(directory / "shelf")
     with ExitStack() as undo:
         host = Host(uri, 10.0, str(settings.instances_dir))
         undo.callback(host.close)
         group = host.qemu_group()
         files.make_directory(settings.instances_dir, 0o711, group)
-        cache, taken = BaseCache(settings.base_dir, shelf, group), list[Forward]()
+        cache, ports = BaseCache(settings.base_dir, shelf, group), OtherPorts()
         yield (
-            LibvirtDriver(host, settings, a.a_vault(), cache, group, other_port(taken)),
+            LibvirtDriver(host, settings, a.a_vault(), cache, group, ports),
             settings,
             shelf,
-            taken,
+            ports,
         )
-
-
-def other_port(taken: list[Forward]) -> Any:
-    def reforward(_instance_id: str, _attempt: int, forward: Forward) -> Forward:
-        taken.append(forward)
-        return replace(forward, host_port=free_port())
-
-    return reforward

@@ -332,7 +332,7 @@ def test_a_forward_is_open_on_the_loopback_only_while_the_guest_runs(stage: Stag
     assert listeners(port) == open_while_running
     stage.driver.reboot(instance, hard=True)
     assert listeners(port) == open_while_running
-    assert stage.replaced == []
+    assert stage.ports.taken == []
     stage.driver.destroy(instance.id)
     assert listeners(port) == set()
 
@@ -351,7 +351,20 @@ def test_a_port_that_a_stranger_holds_is_replaced(stage: Stage) -> None:
         instance = stage.instance()
         instance = replace(instance, forwards=(replace(instance.forwards[0], host_port=port),))
         stage.spawn(instance)
-    assert stage.replaced == (list(instance.forwards) if stage.opens_forwards else [])
+    assert stage.ports.taken == (list(instance.forwards) if stage.opens_forwards else [])
+
+
+def test_a_boot_without_a_port_for_its_forward_leaves_nothing(stage: Stage) -> None:
+    stage.ports.stuck = True
+    instance = stage.instance()
+    with socket.create_server(("127.0.0.1", instance.forwards[0].host_port)):
+        if stage.opens_forwards:
+            with pytest.raises(HypervisorRefused, match="no free port"):
+                stage.spawn(instance)
+            assert stage.leftovers == frozenset()
+        else:
+            stage.spawn(instance)
+    assert listeners(instance.forwards[0].host_port) == set()
 
 
 # what the guest says

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from injector.images.cache import BaseCache
-from injector.model.network import Forward
 from injector.model.payload import ItemKind
 from injector.model.secret import Secret
 from injector.settings import ApiSettings, LibvirtSettings, Settings
 from injector.virt.libvirt.driver import LibvirtDriver
 from injector.virt.libvirt.host import Host
 from tests import builders as a
-from tests.hypervisors import Shelf, Stage, other_port, tiny_images
+from tests.hypervisors import OtherPorts, Shelf, Stage, tiny_images
 
 # More than virtlogd keeps in one file.
 CHATTER = b"#!/bin/sh\nyes 0123456789abcdef0123456789abcdef0123456789abcdef | head -c 2500000\necho chatter ends\n"
@@ -31,10 +30,10 @@ def main(state_dir: Path, uri: str) -> dict[str, Any]:
     settings = Settings("h", state_dir, "", ApiSettings(None, None), libvirt=LibvirtSettings(uri, "qemu"))
     host = Host(uri, 10.0, str(settings.instances_dir))
     group = host.qemu_group()
-    shelf, taken = Shelf(state_dir / "shelf"), list[Forward]()
+    shelf, ports = Shelf(state_dir / "shelf"), OtherPorts()
     cache = BaseCache(settings.base_dir, shelf, group)
-    driver = LibvirtDriver(host, settings, a.a_vault(), cache, group, other_port(taken))
-    stage = Stage(driver, settings, shelf, tiny_images(shelf), True, True, taken)
+    driver = LibvirtDriver(host, settings, a.a_vault(), cache, group, ports)
+    stage = Stage(driver, settings, shelf, tiny_images(shelf), True, True, ports)
     try:
         return tell(stage)
     finally:

@@ -150,7 +150,7 @@ class Domain:
             try:
                 self._handle.undefineFlags(_UNDEFINE)
             except libvirt.libvirtError as error:
-                if error.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT or _unsupported_flags(error):
+                if _unsupported_flags(error):
                     self._handle.undefine()
                 elif error.get_error_code() not in _GONE:
                     raise
