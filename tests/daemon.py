@@ -122,7 +122,8 @@ class Daemon:
         return answer.json() if answer.content else None
 
     def add_image(self, name: str, file: Path, disk_format: str, **properties: str) -> str:
-        record = {"name": name, "disk_format": disk_format, "container_format": "bare", **properties}
+        container = disk_format if disk_format in ("aki", "ari") else "bare"
+        record = {"name": name, "disk_format": disk_format, "container_format": container, **properties}
         image_id = str(self.call("POST", "/v2/images", record)["id"])
         with file.open("rb") as stream:
             answer = self.http.put(
@@ -136,9 +137,8 @@ class Daemon:
         return str(self.call("POST", "/v2.1/flavors", {"flavor": body})["flavor"]["id"])
 
     def add_network(self, name: str = "default", kind: str = "user", **more: Any) -> str:
-        return str(
-            self.call("POST", "/v2.0/networks", {"network": {"name": name, "kind": kind, **more}})["network"]["id"]
-        )
+        ours = {f"injector:{field}": value for field, value in {"kind": kind, **more}.items()}
+        return str(self.call("POST", "/v2.0/networks", {"network": {"name": name, **ours}})["network"]["id"])
 
     def boot(self, image: str, name: str = "guest", flavor: str = "1", **server: Any) -> str:
         body = {"server": {"name": name, "imageRef": image, "flavorRef": flavor, "networks": "none", **server}}
@@ -164,7 +164,7 @@ class Daemon:
         return self.call("POST", f"/v2.1/servers/{server_id}/action", action)
 
     def receipt(self, server_id: str) -> Any:
-        return self.call("GET", f"/v2.1/servers/{server_id}/injector-receipt")
+        return self.call("GET", f"/v2.1/servers/{server_id}/injector-receipt")["receipt"]
 
     def console(self, server_id: str) -> str:
         return str(self.act(server_id, {"os-getConsoleOutput": {"length": None}})["output"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,10 @@ def _instance(number: int, **changes: object) -> Instance:
         "host": "h",
     }
     return builders.an_instance(**(values | changes))
+
+
+def _with_metadata(added: dict[str, str], seen: Instance) -> Instance:
+    return replace(seen, metadata={**seen.metadata, **added})
 
 
 def test_key_pairs(store: Store) -> None:
@@ -141,8 +146,8 @@ def test_changes_at_once_all_count(store: Store) -> None:
 
     def add(number: int) -> None:
         for step in range(10):
-            key = f"{number}-{step}"
-            store.change(_instance(1).id, lambda seen: replace(seen, metadata={**seen.metadata, key: "x"}))
+            added = {f"{number}-{step}": "x"}
+            store.change(_instance(1).id, partial(_with_metadata, added))
 
     threads = [threading.Thread(target=add, args=(number,)) for number in range(6)]
     for thread in threads:
