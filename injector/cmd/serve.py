@@ -43,15 +43,16 @@ def run(arguments: list[str]) -> int:
     from oslo_config import cfg
     from oslo_service import systemd
 
-    from injector.cmd import logs, wiring
+    from injector.cmd import logs
+    from injector.cmd.wiring import House, configure
 
     ending = threading.Event()
     _end_on_signals(ending)
     conf = cfg.ConfigOpts()
     try:
-        settings = wiring.configure(conf, arguments, __version__)
+        settings = configure(conf, arguments, __version__)
         logs.setup(conf)
-        house = wiring.House(settings, conf)
+        house = House(settings, conf)
     except InjectorError as error:
         return _refuse(error)
     try:

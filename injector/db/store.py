@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, delete, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from injector import wire
 from injector.db import engine as engines
 from injector.db import tables
-from injector.errors import Conflict, InjectorError, NotFound, OverQuota, StaleError
+from injector.errors import Conflict, HostError, InjectorError, NoSpace, NotFound, OverQuota, StaleError
 from injector.model.flavor import Flavor
 from injector.model.host import HostFacts, Usage
 from injector.model.image import Image
@@ -40,6 +40,20 @@ def open_store(connection: str) -> Store:
     return Store(engine)
 
 
+@contextmanager
+def _translated() -> Iterator[None]:
+    """The database's own failures as errors of the house; a clash of rows (IntegrityError) means something here."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except DBAPIError as error:
+        text = str(error.orig)
+        if "full" in text or "No space left" in text:
+            raise NoSpace("the database's disk is full", field="[database] connection", detail=text) from error
+        raise HostError("the database does not answer", field="[database] connection", detail=text) from error
+
+
 class Store:
     """Safe to use from several threads; on SQLite writers queue, on servers a lost race is tried again."""
 
@@ -51,13 +65,15 @@ class Store:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with self._engine.begin() as connection:
+        with _translated(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with self._engine.connect().execution_options(injector_writes=True) as connection, connection.begin():
-            yield connection
+        with _translated(), self._engine.connect() as connection:
+            writing = connection.execution_options(injector_writes=True)
+            with writing.begin():
+                yield writing
 
     def _add(self, table: Table, clash: InjectorError, **row: Any) -> None:
         try:

@@ -19,7 +19,7 @@ SECRET_KINDS = frozenset({ItemKind.FILE, ItemKind.USER_DATA, ItemKind.PASSWORD})
 _ON_THE_CHANNEL = frozenset({Outcome.WRITTEN, Outcome.READ_BACK, Outcome.WITNESSED})
 
 SecretDigest = Callable[[bytes], str]
-"""``Vault.digest``: keyed, so that a reader of receipts cannot confirm a guess."""
+"""``Vault.digest`` for one instance: keyed, so that a reader of receipts cannot confirm a guess."""
 
 
 @dataclass(frozen=True, slots=True)

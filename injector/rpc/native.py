@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from oslo_service import backend  # type: ignore[import-untyped]
+from oslo_service import backend
 
 
 @contextmanager

@@ -45,9 +45,12 @@ class Vault:
             raise HostError("the stored payload of the instance was altered") from error
         return wire.payload_from_bytes(clear)
 
-    def digest(self, secret: bytes) -> str:
-        """``hmac-sha256:`` and hex: comparable within this installation, useless for testing guesses outside it."""
-        return "hmac-sha256:" + hmac.digest(self._digest_key, secret, "sha256").hex()
+    def digest(self, instance_id: str, secret: bytes) -> str:
+        """``hmac-sha256:`` and hex: comparable for this instance only.
+
+        Somebody who may boot guests here could otherwise have a guess digested, and compare it with another's receipt.
+        """
+        return "hmac-sha256:" + hmac.digest(self._digest_key, instance_id.encode() + b"\0" + secret, "sha256").hex()
 
 
 def open_vault(path: Path) -> Vault:

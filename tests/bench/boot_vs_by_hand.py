@@ -23,7 +23,7 @@ def run() -> list[dict[str, Any]]:
     with a_daemon() as daemon:
         daemon.start()
         house = furnish(daemon)
-        request = {"networks": [{"uuid": house.network}], "user_data": b64("#!/bin/sh\n:\n")}
+        request: dict[str, Any] = {"networks": [{"uuid": house.network}], "user_data": b64("#!/bin/sh\n:\n")}
         model = daemon.boot(house.tiny, "model", **request)
         daemon.wait_for_status(model, "ACTIVE")
         by_hand = _ByHand(daemon, model)

@@ -39,6 +39,12 @@ if TYPE_CHECKING:
 pytest_plugins = ("tests.cloudinit_reader",)
 
 VAULT = a.a_vault()
+
+
+def keyed(content: bytes) -> str:
+    return VAULT.digest(a.INSTANCE_ID, content)
+
+
 INSTANCE = a.an_instance(key=a.a_key(), asked_metadata={"role": "wëb"})
 PAYLOAD = a.a_payload(
     user_data=Secret(b"#!/bin/sh\ntrue\n"),
@@ -129,11 +135,32 @@ def test_the_receipt_lists_every_item_with_place_and_digest(tmp_path: Path) -> N
 
     assert [(item.kind, item.name, item.size, item.digest, item.where, item.mode) for item in receipt.items] == [
         (ItemKind.KEY, "laptop", 92, sha256(a.PUBLIC_KEY.encode()), f"{document}#/public_keys/laptop", None),
-        (ItemKind.FILE, "/etc/motd", 5, VAULT.digest(b"hello"), "openstack/content/0000", 0o660),
-        (ItemKind.FILE, "/opt/binary", 256, VAULT.digest(bytes(range(256))), "openstack/content/0001", 0o660),
+        (ItemKind.FILE, "/etc/motd", 5, keyed(b"hello"), "openstack/content/0000", 0o660),
+        (
+            ItemKind.FILE,
+            "/opt/binary",
+            256,
+            keyed(bytes(range(256))),
+            "openstack/content/0001",
+            0o660,
+        ),
         (ItemKind.METADATA, "metadata", 20, sha256(b'{"role": "w\\u00ebb"}'), f"{document}#/meta", None),
-        (ItemKind.USER_DATA, "user_data", 15, VAULT.digest(b"#!/bin/sh\ntrue\n"), "openstack/latest/user_data", None),
-        (ItemKind.PASSWORD, "password", 0, VAULT.digest(b"hunter2"), f"{document}#/admin_pass", None),
+        (
+            ItemKind.USER_DATA,
+            "user_data",
+            15,
+            keyed(b"#!/bin/sh\ntrue\n"),
+            "openstack/latest/user_data",
+            None,
+        ),
+        (
+            ItemKind.PASSWORD,
+            "password",
+            0,
+            keyed(b"hunter2"),
+            f"{document}#/admin_pass",
+            None,
+        ),
         (ItemKind.NETWORK, "network", 30, sha256(addresses), "openstack/latest/network_data.json", None),
         (ItemKind.HOSTNAME, "hostname", 13, sha256(b"web.novalocal"), f"{document}#/hostname", None),
     ]
@@ -160,7 +187,7 @@ def test_a_generated_password_is_delivered_and_listed_though_not_asked_for(tmp_p
     assert ItemKind.PASSWORD not in {item.kind for item in delivery.plan.items}
     receipt = drive_channel().deliver(delivery)
     (password,) = (item for item in receipt.items if item.kind is ItemKind.PASSWORD)
-    assert password.digest == VAULT.digest(b"hunter2")
+    assert password.digest == keyed(b"hunter2")
 
 
 def test_the_place_of_a_key_is_a_json_pointer_whatever_its_name(tmp_path: Path) -> None:
@@ -172,7 +199,7 @@ def test_a_path_given_twice_has_two_lines(tmp_path: Path) -> None:
     twice = a.a_payload(files=(a.a_file(content=b"one"), a.a_file(content=b"two")))
     receipt = drive_channel().deliver(a_delivery(tmp_path, payload=twice))
     digests = [item.digest for item in receipt.items if item.kind is ItemKind.FILE]
-    assert digests == [VAULT.digest(b"one"), VAULT.digest(b"two")]
+    assert digests == [keyed(b"one"), keyed(b"two")]
 
 
 def test_the_drive_is_readable_by_its_owner_and_group_only(tmp_path: Path) -> None:

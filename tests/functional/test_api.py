@@ -333,14 +333,16 @@ def test_nobody_below_is_a_503(tmp_path: Path) -> None:
 def test_a_bug_is_told_cleanly_and_logged_in_full(
     house: ApiHouse, rest: httpx.Client, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    house.a_flavor()
     with sqlite3.connect(tmp_path / "injector.sqlite") as database:
-        database.execute("DROP TABLE flavors")
+        database.execute("UPDATE flavors SET document = 'nonsense'")
     answer = rest.get("/v2.1/flavors")
     status, name, message = fault(answer)
     assert (status, name) == (500, "computeFault")
     assert answer.headers["x-openstack-request-id"] in message
     assert "sqlite" not in message.lower()
-    assert "no such table: flavors" in caplog.text
+    assert "malformed" in caplog.text
+    assert "Traceback" in caplog.text
 
 
 def test_requests_are_logged_without_what_a_terminal_obeys(

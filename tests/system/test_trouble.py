@@ -9,12 +9,12 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from tests.daemon import Daemon, a_daemon, b64
 from tests.system import leftovers
-from tests.system.conftest import GUESTS, House, add_tiny, furnish
+from tests.system.conftest import House, add_tiny, furnish
 
 LIBVIRT_SOCKET = "/run/libvirt/libvirt-sock"
 
@@ -106,7 +106,7 @@ def test_libvirtd_down_ends_in_error_and_leaves_nothing(tmp_path: Path) -> None:
 
 @contextmanager
 def small_disk(path: Path, size: str) -> Iterator[None]:
-    path.mkdir(exist_ok=True)
+    path.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0711", "tmpfs", path], check=True)
     try:
         yield
@@ -114,37 +114,61 @@ def small_disk(path: Path, size: str) -> Iterator[None]:
         subprocess.run(["umount", path], check=True)
 
 
+def fill(directory: Path, leave: int) -> Path:
+    """Ballast that leaves ``leave`` bytes free."""
+    space = os.statvfs(directory)
+    ballast = directory / "ballast"
+    with ballast.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(space.f_bavail * space.f_frsize - leave, 4096))
+    return ballast
+
+
 def test_a_full_disk_ends_in_error_and_leaves_nothing() -> None:
-    with a_daemon() as daemon, small_disk(daemon.state, "64M"):
+    """The disk of the guests is full, the database's is not."""
+    with a_daemon() as daemon, ExitStack() as small:
+        daemon.state.mkdir(mode=0o711)
+        small.enter_context(small_disk(daemon.state / "instances", "8M"))
         daemon.start()
         daemon.add_flavor("1", ram=128)
         tiny = add_tiny(daemon)
-        free = os.statvfs(daemon.state).f_bavail * os.statvfs(daemon.state).f_frsize
-        ballast = daemon.state / "ballast"
-        with ballast.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(free - 64 * 1024, 4096))
+        (daemon.state / "instances").chmod(0o711)
+        ballast = fill(daemon.state / "instances", 64 * 1024)
         server_id = daemon.boot(tiny, "too much", user_data=b64(os.urandom(30000)))
         assert "full" in _fault(daemon, server_id)
-        assert leftovers.of(daemon) == leftovers.NOTHING
         ballast.unlink()
+        assert leftovers.of(daemon) == leftovers.NOTHING
         daemon.delete(server_id)
         daemon.wait_until_gone(server_id)
-        again = daemon.boot(tiny, "enough")
-        daemon.wait_for_status(again, "ACTIVE")
         daemon.empty()
         assert daemon.stop() == 0
 
 
-def test_a_boot_that_qemu_refuses_names_no_path_of_the_host(house: House) -> None:
+def test_a_request_that_cannot_be_kept_is_not_accepted() -> None:
+    """The disk of the database is full: 503 at once, and the daemon goes on when there is room again."""
+    with a_daemon() as daemon, small_disk(daemon.state, "64M"):
+        daemon.start()
+        daemon.add_flavor("1", ram=128)
+        tiny = add_tiny(daemon)
+        ballast = fill(daemon.state, 0)
+        body = {"name": "x", "imageRef": tiny, "flavorRef": "1", "networks": "none"}
+        fault = daemon.call("POST", "/v2.1/servers", {"server": body}, 503)["serviceUnavailable"]
+        assert "full" in fault["message"]
+        assert str(daemon.state) not in fault["message"]
+        ballast.unlink()
+        assert daemon.servers() == []
+        assert leftovers.of(daemon) == leftovers.NOTHING
+        daemon.wait_for_status(daemon.boot(tiny, "enough"), "ACTIVE")
+        daemon.empty()
+        assert daemon.stop() == 0
+
+
+def test_a_boot_that_libvirt_refuses_names_no_path_of_the_host(house: House) -> None:
     daemon = house.daemon
-    kept = {name: daemon.call("GET", f"/v2/images/{house.tiny}")[name] for name in ("kernel_id", "ramdisk_id")}
-    broken = daemon.add_image(
-        "broken", GUESTS / "tiny" / "root.qcow2", "qcow2", hw_machine_type="no-such-machine", **kept
-    )
+    network = daemon.add_network("nowhere", kind="bridge", source="no-such-br")
     before = leftovers.of(daemon)
-    server_id = daemon.boot(broken, "refused")
+    server_id = daemon.boot(house.tiny, "refused", networks=[{"uuid": network}])
     fault = _fault(daemon, server_id)
-    assert fault
+    assert "no-such-br" in fault
     assert str(daemon.state) not in fault
     assert leftovers.of(daemon) == before
     daemon.delete(server_id)

@@ -31,7 +31,7 @@ def user() -> Iterator[str]:
 
 def prepare(daemon: Daemon, user: str) -> None:
     """What the tmpfiles.d snippet does for an installed service."""
-    owner, qemu = pwd.getpwnam(user), pwd.getpwnam("libvirt-qemu").pw_gid
+    owner, qemu = pwd.getpwnam(user), grp.getgrnam("libvirt-qemu").gr_gid
     daemon.state.mkdir(mode=0o711)
     os.chown(daemon.state, owner.pw_uid, owner.pw_gid)
     for name in ("instances", "base", "images"):

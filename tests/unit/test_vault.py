@@ -54,9 +54,11 @@ def test_the_key_is_made_once_and_is_private(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["secrets.key"]
 
 
-def test_digests_agree_here_and_differ_elsewhere() -> None:
-    assert builders.a_vault().digest(b"x") == builders.a_vault().digest(b"x")
-    assert builders.a_vault().digest(b"x") != Vault(b"x" * 32).digest(b"x")
+def test_digests_agree_for_one_instance_of_one_installation_only() -> None:
+    digest = builders.a_vault().digest("a", b"x")
+    assert digest == builders.a_vault().digest("a", b"x")
+    assert digest != Vault(b"x" * 32).digest("a", b"x")
+    assert digest != builders.a_vault().digest("b", b"x")
 
 
 def test_a_secret_shows_nothing() -> None:

@@ -20,7 +20,23 @@ from tests import builders
 
 # A change here needs a new version in wire.VERSIONS and a translator from the old one.
 FINGERPRINTS = {
-    "BootRequest": (1, "PENDING"),
+    "BootRequest": (1, "b3ea0137612868ad"),
+    "Entering": (1, "59febcd994adf4ab"),
+    "Failed": (1, "b550fcf0f0b116d3"),
+    "Flavor": (1, "e66f1f114f128805"),
+    "Forward": (1, "ef4077a8d7998c89"),
+    "GuestVerdict": (1, "ec10f9beaca8abc3"),
+    "HostFacts": (1, "7bbc5c95a0613587"),
+    "Image": (1, "1efba4231cc25c34"),
+    "Instance": (1, "6e6909a8cb994717"),
+    "KeyPair": (1, "dfb1b8c1f649c9fe"),
+    "Launched": (1, "e9371460d17b7063"),
+    "Network": (1, "8d8304587e7984d0"),
+    "Payload": (1, "1288e8c57aecf090"),
+    "Plan": (1, "b330c459132160c2"),
+    "Receipt": (1, "b74f576854e3b647"),
+    "Settled": (1, "181738bdf40e70ab"),
+    "Witnessed": (1, "be77f6dd9e35e9a6"),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Network, ip_network
 from typing import Any
 
 from injector.api import query, schemas
@@ -47,6 +48,7 @@ _CREATE = schemas.Checker(
     ),
     "network",
 )
+_QEMU_SUBNET = Subnet("10.0.2.0/24", dhcp=True)
 # Linux's IFNAMSIZ, without the NUL.
 _LONGEST_INTERFACE = 15
 
@@ -65,7 +67,7 @@ class Networks:
             project_id=context.project_id,
             source=asked.get("injector:source"),
             mtu=None if asked.get("mtu") is None else int(asked["mtu"]),
-            subnets=parse_subnets(asked.get("injector:subnets", [])),
+            subnets=_subnets(asked),
             forwards=tuple(int(port) for port in asked.get("injector:forwards", [])),
         )
         _check_kind(network)
@@ -95,6 +97,7 @@ def _check_kind(network: Network) -> None:
         if network.source is not None:
             raise _refusal("injector:source", "a user network has no source")
         _one_subnet_a_family(network.subnets)
+        _gateway_of_qemu(network.subnets)
         return
     if network.source is None:
         raise _refusal("injector:source", f"a {network.kind.value} network needs the name of its source")
@@ -104,6 +107,22 @@ def _check_kind(network: Network) -> None:
         raise _refusal(
             "injector:forwards", "only a user network has forwards; here the guest is reached by its address"
         )
+
+
+def _subnets(asked: Mapping[str, Any]) -> tuple[Subnet, ...]:
+    """A user network of which nothing is said is QEMU's own; without a subnet its guests would configure no card."""
+    if asked["injector:kind"] == NetworkKind.USER.value and not asked.get("injector:subnets"):
+        return (_QEMU_SUBNET,)
+    return parse_subnets(asked.get("injector:subnets", []))
+
+
+def _gateway_of_qemu(subnets: Sequence[Subnet]) -> None:
+    """QEMU answers as the second address of its IPv4 range; another gateway would lead nowhere."""
+    for index, subnet in enumerate(subnets):
+        found = ip_network(subnet.cidr)
+        if isinstance(found, IPv4Network) and subnet.gateway not in (None, str(found[2])):
+            field = f"injector:subnets[{index}].gateway"
+            raise _refusal(field, f"the gateway of a user network is its second address, {found[2]}")
 
 
 def _one_subnet_a_family(subnets: Sequence[Subnet]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from injector.errors import ChannelBroken
@@ -26,6 +27,9 @@ from injector.model.workspace import Workspace
 from injector.settings import DriveSettings
 from injector.system import files
 
+InstanceDigest = Callable[[str, bytes], str]
+"""``Vault.digest``: of an instance's secret."""
+
 _MODE = 0o440
 _DAMAGED = (ValueError, KeyError, TypeError, AttributeError)
 
@@ -36,7 +40,7 @@ class ConfigDriveChannel:
     carriage = Carriage(ChannelKind.CONFIG_DRIVE, frozenset(ItemKind))
 
     def __init__(
-        self, settings: DriveSettings, digest: SecretDigest, group: int | None = None, packer: Packer | None = None
+        self, settings: DriveSettings, digest: InstanceDigest, group: int | None = None, packer: Packer | None = None
     ) -> None:
         self._settings = settings
         self._digest = digest
@@ -58,15 +62,18 @@ class ConfigDriveChannel:
         except OSError as error:
             raise ChannelBroken("the config drive could not be written or read back", detail=str(error)) from error
         seen = _examine(image, tree, asked)
-        items = receipts.read_back(asked, seen, self._digest) + receipts.left_out(delivery.plan.left_out)
+        items = receipts.read_back(asked, seen, self._digest_for(delivery.workspace))
         return Receipt(
             channel=delivery.plan.channel,
             reason=delivery.plan.reason,
-            items=items,
+            items=items + receipts.left_out(delivery.plan.left_out),
             drive_digest=hashlib.sha256(image).hexdigest(),
             drive_size=len(image),
             drive_format=self._packer.format,
         )
+
+    def _digest_for(self, workspace: Workspace) -> SecretDigest:
+        return partial(self._digest, workspace.instance_id)
 
     def verify(self, workspace: Workspace, receipt: Receipt) -> tuple[str, ...]:
         """How the drive on this host differs from its receipt: a sentence each, none when it is the same.
@@ -86,7 +93,7 @@ class ConfigDriveChannel:
             seen = seen_on(read_iso9660(image), LATEST)
         except _DAMAGED:
             return (changed, "it cannot be read")
-        return (changed, *receipts.differences(receipt.items, seen, self._digest))
+        return (changed, *receipts.differences(receipt.items, seen, self._digest_for(workspace)))
 
     def _write(self, tree: Tree, delivery: Delivery) -> None:
         drive = delivery.workspace.config_drive
