@@ -28,7 +28,24 @@ def test_what_nova_accepts(text: str, content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["aGVsbG8", "a", "aGVsbG8_", "-GVsbG8=", "####", "====", "YQ==YQ==", "YQ=", "é", "YQ==é"]
+    "text",
+    [
+        "aGVsbG8",
+        "a",
+        "aGVsbG8_",
+        "-GVsbG8=",
+        "####",
+        "====",
+        "YQ==YQ==",
+        "YQ=",
+        "é",
+        "YQ==é",
+        "YQ_=",
+        "aGVs_G8=",
+        "aGVs-bG8=",
+        "=YQ==",
+        "*",
+    ],
 )
 def test_what_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequest, match=r"personality\[3\]\.contents: not base64") as refused:

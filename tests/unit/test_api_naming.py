@@ -49,6 +49,17 @@ def test_a_password_has_a_character_of_each_group(length: int) -> None:
         assert len(password) == length
         for group in (string.digits, string.ascii_uppercase, string.ascii_lowercase):
             assert set(password) & set(group)
+        assert not set(password) & set("01IOl")
+
+
+def test_the_groups_of_a_password_are_at_places_by_chance() -> None:
+    firsts = {naming.new_password(3).text()[0] for _ in range(200)}
+    assert all(firsts & set(group) for group in (string.digits, string.ascii_uppercase, string.ascii_lowercase))
+
+
+def test_all_letters_and_digits_that_cannot_be_mistaken_are_drawn() -> None:
+    drawn = naming.new_password(5000).text()
+    assert set(drawn) == set(string.ascii_letters + string.digits) - set("01IOl")
 
 
 def test_nothing_random_is_drawn_twice() -> None:

@@ -5,8 +5,31 @@ from __future__ import annotations
 import pytest
 
 from injector.errors import Conflict
-from injector.model.instance import ROADS, WORKING, State
+from injector.model.instance import ROADS, WORKING, Mark, State, Step
 from tests import builders
+
+# What the table says, in the words that cross the bus and lie in the database: from state to states.
+STATES = {
+    "building": "active error deleting",
+    "active": "stopping rebooting rebooting_hard stopped error deleting",
+    "stopping": "stopped active error deleting",
+    "stopped": "starting rebooting_hard active error deleting",
+    "starting": "active stopped error deleting",
+    "rebooting": "active stopped error deleting",
+    "rebooting_hard": "active stopped error deleting",
+    "error": "rebooting_hard deleting",
+    "deleting": "deleted",
+    "deleted": "",
+}
+
+
+def test_the_roads_are_these() -> None:
+    assert {state.value: {after.value for after in roads} for state, roads in ROADS.items()} == {
+        state: set(after.split()) for state, after in STATES.items()
+    }
+    assert {state.value for state in WORKING} == {state for state in STATES if state.endswith("ing")} | {
+        "rebooting_hard"
+    }
 
 
 @pytest.mark.parametrize("state", list(State))
@@ -16,11 +39,42 @@ def test_only_the_roads_of_the_table_are_open(state: State, target: State) -> No
     if target in ROADS[state]:
         assert instance.advance(target).state is target
     else:
-        with pytest.raises(Conflict, match=state.value):
+        with pytest.raises(Conflict, match=state.value) as refusal:
             instance.advance(target)
+        assert refusal.value.field == "state"
 
 
 def test_everything_can_be_deleted_and_work_can_end() -> None:
     assert all(State.DELETING in ROADS[state] for state in State if state not in (State.DELETING, State.DELETED))
     assert all(ROADS[state] - WORKING for state in WORKING)
     assert not ROADS[State.DELETED]
+
+
+@pytest.mark.parametrize(
+    ("state", "launched", "holds"),
+    [
+        (State.BUILDING, False, True),
+        (State.ACTIVE, True, True),
+        (State.ERROR, False, False),
+        (State.ERROR, True, True),
+        (State.DELETING, False, True),
+        (State.DELETED, False, False),
+        (State.DELETED, True, False),
+    ],
+)
+def test_claims_are_held_until_it_is_gone_or_its_only_build_failed(state: State, launched: bool, holds: bool) -> None:
+    instance = builders.an_instance(state=state, launched_at=builders.NOON if launched else None)
+    assert instance.holds_claims is holds
+
+
+def test_the_steps_come_in_this_order_and_the_last_mark_is_where_it_stands() -> None:
+    assert " ".join(Step) == "schedule image disk define deliver start forward running"
+    assert builders.an_instance().step is None
+    marks = (Mark(Step.SCHEDULE, builders.NOON), Mark(Step.IMAGE, builders.NOON))
+    assert builders.an_instance(marks=marks).step is Step.IMAGE
+
+
+def test_a_new_one_is_a_first_attempt_without_any_history() -> None:
+    fresh = builders.an_instance(request_id="")
+    assert (fresh.state, fresh.attempt, fresh.revision, fresh.launch_index) == (State.BUILDING, 1, 0, 0)
+    assert (fresh.availability_zone, fresh.config_drive) == ("nova", False)

@@ -92,3 +92,34 @@ def test_deleting_twice_is_no_error_but_stopping_twice_is() -> None:
     assert record.begun(_at(State.DELETING), State.DELETING).state is State.DELETING
     with pytest.raises(Conflict):
         record.begun(_at(State.STOPPING), State.STOPPING)
+
+
+@pytest.mark.parametrize("state", [State.REBOOTING, State.ERROR])
+def test_a_failure_without_a_road_to_where_it_leads_is_stale(state: State) -> None:
+    with pytest.raises(StaleError):
+        record.taken_by(_at(state), "h", 2, Failed(FAULT, state=State.STARTING))
+
+
+def test_a_failure_that_changes_no_state_leaves_its_reason() -> None:
+    instance = record.taken_by(_at(State.ACTIVE), "h", 2, Failed(FAULT, state=State.ACTIVE))
+    assert (instance.state, instance.fault) == (State.ACTIVE, FAULT)
+
+
+def test_a_step_comes_after_all_earlier_ones() -> None:
+    instance = _at(State.BUILDING, marks=())
+    for step in (Step.IMAGE, Step.DISK, Step.START):
+        instance = record.taken_by(instance, "h", 2, Entering(step, NOON))
+    assert [(mark.step, mark.at) for mark in instance.marks] == [
+        (step, NOON) for step in (Step.IMAGE, Step.DISK, Step.START)
+    ]
+
+
+def test_what_settles_is_no_longer_at_fault_and_has_no_end() -> None:
+    instance = record.taken_by(_at(State.STOPPING, fault=FAULT), "h", 2, Settled(State.STOPPED, NOON))
+    assert (instance.fault, instance.terminated_at) == (None, None)
+
+
+@pytest.mark.parametrize("state", [State.ACTIVE, State.REBOOTING])
+def test_a_running_guest_is_heard(state: State) -> None:
+    verdict = GuestVerdict(GuestState.DONE)
+    assert record.taken_by(_at(state), "h", 2, Witnessed(verdict)).guest == verdict
