@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from injector.errors import Conflict, InvalidRequest
@@ -70,3 +72,23 @@ def test_forwards_take_ports_that_are_free() -> None:
     assert [forward.guest_port for forward in made] == [22, 80]
     with pytest.raises(Conflict):
         allocate.forwards(nics, range(20000, 20001), set())
+
+
+def test_a_mac_is_of_openstacks_guests() -> None:
+    macs = {allocate.new_mac() for _ in range(50)}
+    assert len(macs) > 45
+    assert all(re.fullmatch("fa:16:3e(:[0-9a-f]{2}){3}", mac) for mac in macs)
+
+
+@pytest.mark.parametrize("fixed", ["10.0.2.2", "10.7.0.1", "x", "192.0.2.9"])
+def test_what_is_wrong_with_a_fixed_address_names_it(fixed: str) -> None:
+    network = builders.a_network(subnets=(builders.a_subnet(), builders.a_dhcp_subnet()))
+    with pytest.raises((Conflict, InvalidRequest)) as refusal:
+        allocate.plug(NicOrder(network, fixed), set())
+    assert refusal.value.field == "networks.fixed_ip"
+
+
+def test_an_exhausted_network_is_named_by_its_field() -> None:
+    with pytest.raises(Conflict) as refusal:
+        allocate.plug(NicOrder(builders.a_network(subnets=(builders.a_subnet(pool_last="10.0.2.15"),))), {"10.0.2.15"})
+    assert refusal.value.field == "networks"

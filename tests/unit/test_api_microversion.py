@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from injector.api.microversion import MAXIMUM, MINIMUM, Microversion, NotAcceptable, negotiate
+from injector.api.microversion import MAXIMUM, MINIMUM, Microversion, NotAcceptable, echo, negotiate
 from injector.errors import InvalidRequest
 
 
@@ -49,3 +49,19 @@ def test_out_of_range(text: str) -> None:
 
 def test_order_is_that_of_numbers() -> None:
     assert MINIMUM < Microversion(2, 9) < Microversion(2, 10) < MAXIMUM
+
+
+def test_the_least_and_the_newest_are_served_and_nothing_named_is_malformed() -> None:
+    assert asked("compute 2.1") == MINIMUM
+    assert asked("compute 2.56") == MAXIMUM
+    with pytest.raises(InvalidRequest, match=r"'\(none\)' is of invalid format"):
+        asked("compute")
+    assert NotAcceptable.status == 406
+
+
+def test_the_answer_tells_which_version_it_is_and_what_it_depends_on() -> None:
+    assert echo(Microversion(2, 9)) == (
+        ("OpenStack-API-Version", "compute 2.9"),
+        ("X-OpenStack-Nova-API-Version", "2.9"),
+        ("Vary", "OpenStack-API-Version, X-OpenStack-Nova-API-Version"),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import string
+import uuid
 
 import pytest
 from hypothesis import given
@@ -68,3 +69,8 @@ def test_nothing_random_is_drawn_twice() -> None:
     assert len({naming.new_seed().reveal() for _ in range(10)}) == 10
     assert len(naming.new_seed()) == 512
     assert re.fullmatch("r-[a-z0-9]{8}", naming.new_reservation_id())
+
+
+def test_an_id_is_a_uuid_and_a_single_server_s_name_has_no_number() -> None:
+    assert uuid.UUID(naming.new_instance_id()).version == 4
+    assert naming.hostname("web", ID, number=2) == "web"

@@ -99,3 +99,39 @@ def test_whatever_is_accepted_is_usable(prefix: int, offsets: list[int]) -> None
     assert int(ip_address(first)) <= int(ip_address(last))
     assert not int(ip_address(first)) <= int(ip_address(gateway)) <= int(ip_address(last))
     assert subnet.cidr == str(network)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "overlap"),
+    [
+        ("10.0.0.0/8", "10.0.2.0/24", True),
+        ("10.0.2.0/24", "10.0.3.0/24", False),
+        ("fd00::/48", "fd00::/64", True),
+        ("fd00::/64", "fd00:0:0:1::/64", False),
+        ("10.0.2.0/24", "fd00::/64", False),
+        ("fd00::/64", "10.0.2.0/24", False),
+    ],
+)
+def test_subnets_of_one_family_may_not_overlap(one: str, other: str, overlap: bool) -> None:
+    documents = [{"cidr": one}, {"cidr": other}]
+    if overlap:
+        with pytest.raises(InvalidRequest, match="overlaps") as refusal:
+            parse_subnets(documents)
+        assert refusal.value.field == "injector:subnets[1].cidr"
+    else:
+        assert [subnet.cidr for subnet in parse_subnets(documents)] == [one, other]
+
+
+def test_a_pool_may_be_one_address_and_ipv6_has_no_broadcast() -> None:
+    one = {"pool_first": "10.0.2.15", "pool_last": "10.0.2.15"}
+    assert parse_subnets([STATIC | one])[0].pool_last == "10.0.2.15"
+    assert parse_subnets([{"cidr": "fd00::/64", "gateway": "fd00::ffff:ffff:ffff:ffff"}])[0].gateway is not None
+    assert parse_subnets([{"cidr": "10.0.2.0/24", "gateway": "10.0.2.2"}])[0].pool_first is None
+
+
+@pytest.mark.parametrize(
+    ("cidr", "why"), [("10.0.2.1/24", "it has host bits set"), ("ten", "it is not a network such as")]
+)
+def test_what_is_wrong_with_a_network_is_said(cidr: str, why: str) -> None:
+    with pytest.raises(InvalidRequest, match=why):
+        parse_subnets([{"cidr": cidr}])

@@ -61,3 +61,42 @@ def test_a_host_that_cannot_carry_the_request_is_passed_over() -> None:
     assert choose(wanted, [without_drive, _host("b")], {}, SETTINGS).name == "b"
     with pytest.raises(Undeliverable, match="user-data"):
         choose(wanted, [without_drive, replace(without_drive, name="c")], {}, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("vcpus", "ram", "fits"), [(4, 8192, True), (5, 8192, False), (4, 8193, False), (4, 4096, True)]
+)
+def test_a_host_may_be_filled_to_its_last_mebibyte_and_processor(vcpus: int, ram: int, fits: bool) -> None:
+    settings = DispatcherSettings(cpu_allocation_ratio=1.0, ram_allocation_ratio=1.0)
+    wanted = _wanted(flavor=builders.a_flavor(vcpus=vcpus, ram=ram))
+    if fits:
+        assert choose(wanted, [_host("a")], {}, settings).name == "a"
+    else:
+        with pytest.raises(NoHost) as refusal:
+            choose(wanted, [_host("a")], {}, settings)
+        assert refusal.value.field == "flavor"
+
+
+def test_what_a_host_has_is_multiplied_by_the_operators_ratios() -> None:
+    settings = DispatcherSettings(cpu_allocation_ratio=2.0, ram_allocation_ratio=1.5)
+    assert choose(_wanted(flavor=builders.a_flavor(vcpus=8, ram=12288)), [_host("a")], {}, settings).name == "a"
+    with pytest.raises(NoHost):
+        choose(_wanted(flavor=builders.a_flavor(vcpus=8, ram=12289)), [_host("a")], {}, settings)
+
+
+def test_load_is_the_share_of_a_hosts_memory() -> None:
+    hosts = [_host("a", memory_mib=4096), _host("b", memory_mib=65536)]
+    assert choose(_wanted(), hosts, {"a": Usage(1, 1, 1024), "b": Usage(1, 1, 2048)}, SETTINGS).name == "b"
+
+
+def test_no_host_of_the_zone_is_said_and_the_first_refusal_is_told() -> None:
+    with pytest.raises(NoHost, match="left to try") as refusal:
+        choose(_wanted(availability_zone="east"), [_host("a")], {}, SETTINGS)
+    assert refusal.value.field == "availability_zone"
+    off = _host("a", policy=InjectionPolicy(force_config_drive=False))
+    other = _host("b", policy=InjectionPolicy(force_config_drive=False, inject_partition=-1))
+    wanted = _wanted(builders.an_item(ItemKind.USER_DATA, "user_data"))
+    with pytest.raises(Undeliverable, match="is -2"):
+        choose(wanted, [off, other], {}, SETTINGS)
+    with pytest.raises(Undeliverable, match="does not offer"):
+        choose(wanted, [other, off], {}, SETTINGS)

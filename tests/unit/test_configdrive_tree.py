@@ -15,7 +15,7 @@ from injector.inject.configdrive import ec2
 from injector.inject.configdrive.contents import contents_of, qualified
 from injector.inject.configdrive.tree import LATEST, VERSIONS, Tree, tree_of
 from injector.model.instance import Instance
-from injector.model.network import Route
+from injector.model.network import NetworkKind, Route
 from injector.model.payload import ItemKind, Payload
 from injector.model.plan import LeftOut
 from injector.model.secret import Secret
@@ -256,3 +256,61 @@ def test_any_drive_has_plain_paths_valid_documents_and_nothing_null(instance: In
 def test_the_order_of_a_records_metadata_does_not_show(instance: Instance, payload: Payload) -> None:
     turned = replace(instance, asked_metadata=dict(reversed(list(instance.asked_metadata.items()))))
     assert list(tree(instance, payload).items()) == list(tree(turned, payload).items())
+
+
+@pytest.mark.parametrize(
+    ("bus", "device"),
+    [(None, "vda"), ("virtio", "vda"), ("scsi", "sda"), ("sata", "sda"), ("usb", "sda"), ("ide", "hda")],
+)
+def test_the_ec2_tree_names_the_root_device_by_its_bus(bus: str | None, device: str) -> None:
+    image = a.an_image(properties={} if bus is None else {"hw_disk_bus": bus})
+    found = json.loads(tree(a.an_instance(image=image), skip_versions=())["ec2/latest/meta-data.json"])
+    assert found["block-device-mapping"] == {"ami": device, "root": f"/dev/{device}"}
+
+
+def test_the_ec2_tree_names_the_ramdisk_since_it_was_known() -> None:
+    ramdisk = a.an_image(id="5ca1ab1e-4444-4000-8000-000000000001")
+    found = tree(a.an_instance(ramdisk=ramdisk), skip_versions=())
+    documents = {version: json.loads(found[f"ec2/{version}/meta-data.json"]) for version in ec2.VERSIONS}
+    assert [version for version in ec2.VERSIONS if "ramdisk-id" in documents[version]] == list(ec2.VERSIONS[5:])
+    assert documents[ec2.VERSIONS[-1]]["ramdisk-id"] == "ari-5ca1ab1e"
+
+
+def test_the_ec2_tree_has_the_first_ipv4_address() -> None:
+    six, four = a.a_subnet(cidr="fd00::/64"), a.a_subnet()
+    dual = a.a_nic(addresses=(a.an_address(six, "fd00::9"), a.an_address(four, "10.0.2.16")))
+    found = tree(a.an_instance(nics=(dual, a.a_nic())), skip_versions=())
+    assert json.loads(found["ec2/latest/meta-data.json"])["local-ipv4"] == "10.0.2.16"
+
+
+def test_a_card_without_an_address_does_not_hide_the_next() -> None:
+    dhcp = a.a_nic(mac="52:54:00:00:00:07", network=a.a_network(subnets=(a.a_dhcp_subnet(),)))
+    none = a.a_nic(mac="52:54:00:00:00:08", addresses=())
+    found = document(tree(a.an_instance(nics=(none, dhcp, a.a_nic()))), name="network_data.json")
+    assert "10.0.2.15" in [network.get("ip_address") for network in found["networks"]]
+
+
+def test_a_link_says_what_it_is_and_its_mtu_unless_dhcp_tells_it() -> None:
+    bridged = a.a_network(kind=NetworkKind.BRIDGE, mtu=1400)
+    half = a.a_network(mtu=1300, subnets=(a.a_dhcp_subnet(), a.a_subnet()))
+    addresses = (a.an_address(half.subnets[0]), a.an_address(half.subnets[1], "10.0.2.15"))
+    nics = (a.a_nic(network=bridged), a.a_nic(network=half, addresses=addresses))
+    links = document(tree(a.an_instance(nics=nics)), name="network_data.json")["links"]
+    assert [(link["type"], link.get("mtu")) for link in links] == [("bridge", 1400), ("phy", None)]
+
+
+@pytest.mark.parametrize("lost", [ItemKind.USER_DATA, ItemKind.PASSWORD, ItemKind.METADATA])
+def test_empty_secrets_are_none_and_one_left_out_takes_no_other_with_it(lost: ItemKind) -> None:
+    plan = a.a_plan(left_out=(LeftOut(a.an_item(lost, lost.value), "no"), LeftOut(a.an_item(name="/other"), "no")))
+    payload = a.a_payload(user_data=Secret("#!"), admin_password=Secret("pw"))
+    instance = a.an_instance(asked_metadata={"a": "1"})
+    contents = contents_of(a.a_delivery(plan=plan, payload=payload, instance=instance), DriveSettings())
+    found = {
+        ItemKind.USER_DATA: contents.user_data,
+        ItemKind.PASSWORD: contents.admin_password,
+        ItemKind.METADATA: contents.metadata,
+    }
+    assert {kind for kind, content in found.items() if content is None} == {lost}
+    empty = a.a_delivery(payload=a.a_payload(user_data=Secret(""), admin_password=Secret("")))
+    assert contents_of(empty, DriveSettings()).user_data is None
+    assert contents_of(empty, DriveSettings()).admin_password is None

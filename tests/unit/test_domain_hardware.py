@@ -62,3 +62,20 @@ def test_only_the_old_machine_has_ide(machine: str) -> None:
     assert wanted(hw_machine_type=machine, hw_disk_bus="ide").disk_bus == "ide"
     with pytest.raises(ImageRejected, match="hw_machine_type 'pc'"):
         wanted(hw_machine_type="q35", hw_disk_bus="ide")
+
+
+@pytest.mark.parametrize("bus", ["virtio", "scsi", "sata", "usb"])
+def test_every_disk_bus_of_the_new_machine(bus: str) -> None:
+    assert wanted(hw_disk_bus=bus).disk_bus == bus
+
+
+@pytest.mark.parametrize("model", ["virtio", "e1000", "e1000e", "rtl8139"])
+def test_every_card(model: str) -> None:
+    assert wanted(hw_vif_model=model).vif_model == model
+
+
+def test_what_would_be_taken_is_said() -> None:
+    with pytest.raises(ImageRejected, match=r"'virt' of the image is none of pc, q35$"):
+        wanted(hw_machine_type="virt")
+    with pytest.raises(ImageRejected, match=f"'{'x' * 60}' of the image is none of bios, uefi$"):
+        wanted(hw_firmware_type="x" * 61)

@@ -38,3 +38,10 @@ def test_no_control_character_survives(raw: bytes) -> None:
 def test_the_end_is_kept_and_bounded(text: str) -> None:
     assert len(harmless(text, 50)) <= 50
     assert "\n" not in one_line(text)
+
+
+def test_the_bounds_unless_told() -> None:
+    assert len(harmless("x" * 5000)) == 4096
+    assert one_line("y" * 100 + "x" * 500) == "y" * 100 + "x" * 400
+    assert one_line("abc" + " " * 31 + "d", 8) == "d"
+    assert one_line("word " * 20, 40) == ("word " * 20)[:40]

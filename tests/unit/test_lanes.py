@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+import pytest
+
 from injector.compute.lanes import Lanes
 
 
@@ -71,3 +73,37 @@ def test_closing_waits_and_takes_no_more() -> None:
     assert ended == ["a"]
     lanes.enter("b", build=True, look=look)
     assert ended == ["a"]
+
+
+def test_a_bug_in_the_work_is_logged_and_an_end_is_not(caplog: pytest.LogCaptureFixture) -> None:
+    def bad(_: str) -> None:
+        raise ValueError("bug")
+
+    for look, logged in ((lambda _: None, 0), (bad, 1)):
+        lanes = Lanes(1, 1)
+        lanes.enter("a", build=False, look=look)
+        lanes.close()
+        assert len(caplog.records) == logged
+        assert lanes.idle is True
+
+
+def test_closing_forgets_what_has_not_begun_and_looks_no_more() -> None:
+    lanes, started, go = Lanes(1, 1), threading.Event(), threading.Event()
+    looks: list[str] = []
+
+    def look(instance_id: str) -> None:
+        looks.append(instance_id)
+        started.set()
+        assert go.wait(5)
+
+    lanes.enter("a", build=True, look=look)
+    assert started.wait(5)
+    lanes.enter("b", build=True, look=look)
+    lanes.enter("a", build=True, look=look)
+    closing = threading.Thread(target=lanes.close)
+    closing.start()
+    closing.join(0.2)
+    assert closing.is_alive()
+    go.set()
+    closing.join(5)
+    assert looks == ["a"]

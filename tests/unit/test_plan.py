@@ -9,7 +9,7 @@ import pytest
 
 from injector.errors import InvalidRequest, Undeliverable
 from injector.inject.bus import drive_bus, drive_device
-from injector.inject.plan import Asked, asked_by_instance, asked_by_request, choose, items_of
+from injector.inject.plan import Asked, asked_by_instance, asked_by_request, canonical, choose, describe, items_of
 from injector.model.boot import NicOrder
 from injector.model.host import InjectionPolicy
 from injector.model.payload import Item, ItemKind
@@ -249,3 +249,49 @@ def test_what_nobody_asked_for_is_no_item() -> None:
     payload = a.a_payload(user_data=Secret(b""), admin_password=Secret("generated"))
     dhcp = NicOrder(a.a_network(subnets=(a.a_dhcp_subnet(),)))
     assert items_of(payload, metadata={}, nics=(dhcp, NicOrder(a.a_network(subnets=())))) == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "words"),
+    [
+        (ItemKind.KEY, "key_name", "key 'it' cannot"),
+        (ItemKind.FILE, "personality", "file 'it' cannot"),
+        (ItemKind.METADATA, "metadata", "metadata cannot"),
+        (ItemKind.USER_DATA, "user_data", "user-data cannot"),
+        (ItemKind.NETWORK, "networks", "the static network addresses cannot"),
+        (ItemKind.PASSWORD, "adminPass", "the password cannot"),
+        (ItemKind.HOSTNAME, "hostname", "hostname cannot"),
+    ],
+)
+def test_a_refusal_names_the_item_and_its_field_of_the_request(kind: ItemKind, field: str, words: str) -> None:
+    with pytest.raises(Undeliverable) as refusal:
+        choose(asked(Item(kind, "it", 1)), policy(), (DRIVE, PARTITION))
+    assert refusal.value.field == field
+    assert refusal.value.message.startswith(words)
+
+
+def test_the_reason_doubts_only_what_is_on_the_drive_and_not_known_to_be_read() -> None:
+    rules = policy(force_config_drive=True)
+    sure = "the operator forces a config drive (force_config_drive)"
+    assert choose(asked(), rules, (DRIVE,)).reason == sure
+    assert choose(asked(FILE, agent=True), rules, (DRIVE,)).reason == sure
+    assert choose(asked(FILE), rules, (DRIVE,)).reason.startswith(f"{sure}; whether")
+
+
+def test_an_image_without_an_agent_is_no_obstacle_to_partition_injection() -> None:
+    plan = choose(asked(FILE, agent=False), policy(inject_partition=1), (DRIVE, PARTITION))
+    assert (plan.channel, plan.items) == (ChannelKind.PARTITION, (FILE,))
+
+
+def test_metadata_is_the_same_content_in_any_order() -> None:
+    assert canonical({"b": "2", "a": "1"}) == canonical({"a": "1", "b": "2"}) == b'{"a": "1", "b": "2"}'
+
+
+def test_a_given_password_that_is_none_is_not_asked_for_and_one_static_subnet_is_enough() -> None:
+    assert items_of(a.a_payload(), password_given=True) == ()
+    both = a.a_network(subnets=(a.a_dhcp_subnet(), a.a_subnet()))
+    assert [item.kind for item in items_of(a.a_payload(), nics=(NicOrder(both),))] == [ItemKind.NETWORK]
+
+
+def test_a_name_in_a_message_is_bounded() -> None:
+    assert describe(ItemKind.FILE, "x" * 300) == f"file '{'x' * 255}'"

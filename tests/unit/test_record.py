@@ -123,3 +123,14 @@ def test_what_settles_is_no_longer_at_fault_and_has_no_end() -> None:
 def test_a_running_guest_is_heard(state: State) -> None:
     verdict = GuestVerdict(GuestState.DONE)
     assert record.taken_by(_at(state), "h", 2, Witnessed(verdict)).guest == verdict
+
+
+@pytest.mark.parametrize("state", [State.STARTING, State.REBOOTING_HARD])
+def test_every_new_start_forgets_what_the_guest_said(state: State) -> None:
+    assert record.begun(_at(State.STOPPED, guest=GuestVerdict(GuestState.DONE)), state).guest == GuestVerdict()
+
+
+@pytest.mark.parametrize("state", [State.DELETING, State.DELETED])
+def test_a_delete_is_why_a_failure_is_stale(state: State) -> None:
+    with pytest.raises(StaleError, match="is being deleted"):
+        record.taken_by(_at(state), "h", 2, Failed(FAULT, state=state))

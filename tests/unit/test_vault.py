@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import stat
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from injector import wire
 from injector.errors import HostError
 from injector.model.secret import Secret
 from injector.system.vault import Vault, open_vault
@@ -66,3 +70,21 @@ def test_a_secret_shows_nothing() -> None:
     shown = f"{secret} {secret!r} {[secret]} {builders.a_payload(admin_password=secret)}"
     assert "hunter2" not in shown
     assert "7" not in repr(secret)
+
+
+def test_a_key_of_another_length_is_refused() -> None:
+    for length in (16, 24, 31, 33):
+        with pytest.raises(HostError) as refusal:
+            Vault(b"k" * length)
+        assert refusal.value.field == "secrets.key"
+
+
+def test_what_is_stored_stays_readable_by_later_releases() -> None:
+    vault = builders.a_vault()
+    assert vault.key_id == hashlib.sha256(b"injector key id" + b"k" * 32).hexdigest()[:16]
+    key = hmac.digest(b"k" * 32, b"injector seal", "sha256")
+    sealed = vault.seal("a", PAYLOAD)
+    assert len(sealed.nonce) == 12
+    assert wire.payload_from_bytes(AESGCM(key).decrypt(sealed.nonce, sealed.ciphertext, b"a")) == PAYLOAD
+    digest_key = hmac.digest(b"k" * 32, b"injector receipt", "sha256")
+    assert vault.digest("a", b"x") == "hmac-sha256:" + hmac.digest(digest_key, b"a\0x", "sha256").hex()

@@ -36,3 +36,15 @@ def test_our_bugs_say_nothing_of_the_host() -> None:
 
 def test_a_full_disk_is_the_hosts() -> None:
     assert judge(OSError(errno.ENOSPC, "full"), NOON).action is Action.ELSEWHERE
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_the_faults_of_host_and_of_ours_are_told_apart_by_their_codes(number: int) -> None:
+    full = judge(OSError(number, "full"), NOON)
+    assert (full.action, full.fault.code, full.ours) == (Action.ELSEWHERE, 503, False)
+    bug = judge(OSError(errno.EIO, "broken"), NOON)
+    assert (bug.action, bug.fault.code, bug.ours) == (Action.GIVE_UP, 500, True)
+
+
+def test_a_fault_without_a_field_is_its_message() -> None:
+    assert judge(errors.ImageRejected("no image"), NOON).fault.message == "no image"

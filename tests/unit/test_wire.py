@@ -98,3 +98,17 @@ def test_a_payload_comes_back_for_the_sealer() -> None:
 def test_what_is_not_what_it_says_is_refused(envelope: dict[str, Any]) -> None:
     with pytest.raises(InternalError):
         wire.unpack(envelope, builders.an_instance().__class__)
+
+
+def test_only_what_was_expected_is_read() -> None:
+    forward = wire.pack(Forward("52:54:00:00:00:01", 22, 20022))
+    assert wire.unpack(forward) == wire.unpack(forward, Forward)
+    with pytest.raises(InternalError, match="Forward was not expected"):
+        wire.unpack(forward, Failed)
+    with pytest.raises(InternalError, match="Nonsense was not expected"):
+        wire.unpack(forward | {"type": "Nonsense"})
+
+
+def test_a_payload_is_refused_by_its_name() -> None:
+    with pytest.raises(TypeError, match=r"^Payload does not travel in clear$"):
+        wire.pack(builders.a_payload())
