@@ -103,3 +103,21 @@ def test_a_private_key_in_pem_is_not_repeated_in_the_message() -> None:
     with pytest.raises(InvalidRequest) as refused:
         fingerprint(pem)
     assert pem.splitlines()[1] not in refused.value.message
+
+
+def test_an_rsa_key_of_just_the_least_size_is_taken() -> None:
+    fingerprint(_openssh(rsa.generate_private_key(65537, 1024)))
+
+
+def test_a_token_key_must_be_of_the_kind_it_says_and_whole() -> None:
+    blob = b"".join(map(_string, (ECDSA_TOKEN.encode(), b"k" * 32, b"ssh:")))
+    cut = b"".join(map(_string, (ED25519_TOKEN.encode(), b"k" * 32))) + (9).to_bytes(4, "big") + b"ssh:"
+    for wrong in (blob, cut):
+        with pytest.raises(InvalidRequest, match="is no such key"):
+            fingerprint(f"{ED25519_TOKEN} {base64.b64encode(wrong).decode()}")
+
+
+def test_stray_characters_in_a_token_key_are_refused() -> None:
+    kind, text, _ = KEYS["ed25519 on a token"]().split()
+    with pytest.raises(InvalidRequest, match="is no such key"):
+        fingerprint(f"{kind} {text[:8]}*{text[8:]}")

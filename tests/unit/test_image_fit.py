@@ -42,3 +42,9 @@ def test_image_without_bytes_fits_nothing() -> None:
     with pytest.raises(Conflict) as caught:
         root_disk_bytes(an_image(virtual_size=None), a_flavor())
     assert caught.value.field == "image"
+
+
+def test_just_the_memory_an_image_asks_for_is_enough() -> None:
+    require_fit(an_image(min_ram=512), a_flavor(ram=512))
+    with pytest.raises(InvalidRequest, match="memory of 511 MiB"):
+        require_fit(an_image(min_ram=512), a_flavor(ram=511))

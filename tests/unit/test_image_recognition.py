@@ -135,3 +135,30 @@ def test_no_more_than_the_limit_is_taken() -> None:
     with pytest.raises(TooLarge, match="larger than the 5000000 bytes"):
         fed(DiskFormat.RAW, upload, 5_000_000)
     assert upload.given < 5_100_000
+
+
+@pytest.mark.parametrize(
+    ("signature", "name"),
+    [
+        (b"QFI\xfb", "qcow2"),
+        (b"QED\0", "qed"),
+        (b"KDMV", "vmdk"),
+        (b"COWD", "vmdk"),
+        (b"vhdxfile", "vhdx"),
+        (b"conectix", "vhd"),
+        (b"LUKS\xba\xbe", "luks"),
+        (b"Bochs Virtual HD Image", "bochs"),
+        (b"WithoutFreeSpace", "parallels"),
+        (b"WithouFreSpacExt", "parallels"),
+    ],
+)
+def test_a_signature_is_known_however_short_the_file(signature: bytes, name: str) -> None:
+    assert name in recognise(signature)
+    assert name in recognise(signature + bytes(600))
+    assert name not in recognise(bytes(1) + signature + bytes(600))
+
+
+def test_a_text_ends_with_the_first_sector_and_nothing_is_no_text() -> None:
+    assert recognise(b"a" * 512 + b"\0") == {"text"}
+    assert "text" not in recognise(b"a" * 511 + b"\0")
+    assert recognise(b"") == {"raw"}

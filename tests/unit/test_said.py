@@ -191,3 +191,63 @@ def test_a_hostile_status_does_no_harm(status: dict[str, Any]) -> None:
 def test_a_hostile_console_does_no_harm(lines: list[bytes]) -> None:
     verdict = said.on_console(b"\n".join(lines), DRIVE)
     assert verdict is None or verdict.detail.isprintable()
+
+
+@pytest.mark.parametrize("word", ["done", "degraded", "degraded done"])
+def test_every_word_for_the_end(word: str) -> None:
+    verdict = said.by_cloud_init(of_22_4(status=word), DRIVE)
+    assert verdict is not None
+    assert verdict.state is (GuestState.DONE if word == "done" else GuestState.DEGRADED)
+
+
+@pytest.mark.parametrize("source", ["", None, "none", "DataSourceNone"])
+def test_no_data_source_is_said_in_words(source: str | None) -> None:
+    verdict = said.by_cloud_init(of_22_4(datasource=source), DRIVE)
+    assert verdict is not None
+    assert (verdict.state, verdict.witness) == (GuestState.ERROR, "agent")
+    assert "without a data source" in verdict.detail
+
+
+def test_another_data_source_is_named_and_bounded() -> None:
+    verdict = said.by_cloud_init(of_22_4(datasource="x" * 61), DRIVE)
+    assert verdict is not None
+    assert verdict.detail == f"cloud-init took its data from {'x' * 60}, not from the config drive"
+
+
+@pytest.mark.parametrize("detail", [None, ""])
+def test_nothing_said_is_no_detail(detail: str | None) -> None:
+    status = said.by_cloud_init(of_22_4(detail=detail), DRIVE)
+    marker = said.on_console(f'injector-guest: {{"status": "done", "detail": {json.dumps(detail)}}}'.encode(), DRIVE)
+    for verdict in (status, marker):
+        assert verdict is not None
+        assert verdict.detail == ""
+    assert said.booting("agent").detail == ""
+
+
+@pytest.mark.parametrize(
+    ("source", "before", "state", "detail"),
+    [
+        ("ConfigDrive", "", GuestState.DONE, "finished with DataSourceConfigDrive"),
+        ("None", "", GuestState.ERROR, "without a data source"),
+        ("ConfigDrive", "2026-03-01 12:00:00,000 - a.py[WARNING]: first\n", GuestState.DEGRADED, "a.py[WARNING]"),
+    ],
+)
+def test_the_last_message_is_a_word_of_the_console(source: str, before: str, state: GuestState, detail: str) -> None:
+    final = f"Cloud-init v. 22.4.2 finished at Sun, 01 Mar 2026 12:00:00 +0000. Datasource DataSource{source}.  Up 9 s"
+    verdict = said.on_console((before + final).encode(), DRIVE)
+    assert verdict is not None
+    assert (verdict.state, verdict.witness) == (state, "console")
+    assert detail in verdict.detail
+
+
+def test_the_first_complaint_is_told_and_a_marker_begins_its_line() -> None:
+    first, second = (f"2026-03-01 12:00:00,000 - {name}.py[WARNING]: hm" for name in "ab")
+    final = "Cloud-init v. 22.4.2 finished at Sun. Datasource DataSourceConfigDrive"
+    verdict = said.on_console("\n".join((first, second, final)).encode(), DRIVE)
+    assert verdict is not None
+    assert verdict.detail == "a.py[WARNING]: hm"
+    assert said.on_console(b'{"status": "done"}', DRIVE) is None
+    long = 'injector-guest: {"status": "done", "detail": "%s"}'
+    fits = long % ("x" * (4096 - len(long) + len("injector-guest: ") + 2))
+    assert said.on_console(fits.encode(), DRIVE) is not None
+    assert said.on_console((fits + " ").encode(), DRIVE) is None
