@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import secrets
 
+from injector.errors import HostError
 from injector.settings import Settings
 from injector.system import files
 
 
+def make_home(settings: Settings) -> None:
+    """The state directory itself; HostError when it cannot be made."""
+    try:
+        settings.state_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+    except OSError as error:
+        raise HostError("the state directory cannot be made", field="state_path", detail=str(error)) from error
+
+
 def prepare(settings: Settings, qemu_group: int | None) -> None:
     """``state`` and ``instances`` can be passed through (0711), so that QEMU reaches its files, but not listed."""
-    settings.state_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
     files.make_directory(settings.instances_dir, 0o711, qemu_group)
     files.make_directory(settings.base_dir, 0o711, qemu_group)
     files.make_directory(settings.images_dir, 0o711, qemu_group)

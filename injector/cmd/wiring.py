@@ -50,14 +50,16 @@ class House:
     def __init__(self, settings: Settings, conf: cfg.ConfigOpts) -> None:
         self._settings = settings
         with ExitStack() as undo:
+            state.make_home(settings)
+            # Before the first thread is started: a migration forks.
+            self._store = open_store(settings.database_connection)
+            undo.callback(self._store.close)
             host = Host(settings.libvirt.connection_uri, settings.libvirt.connect_timeout, str(settings.instances_dir))
             undo.callback(host.close)
             group = host.qemu_group()
             state.prepare(settings, group)
             self._token = state.admin_token(settings)
             self._vault = open_vault(settings.secrets_key)
-            self._store = open_store(settings.database_connection)
-            undo.callback(self._store.close)
             self._bus = Bus.open(conf, conf.transport_url)
             undo.callback(self._bus.close)
             self._images = LocalStore(settings.images_dir, settings.images, group)

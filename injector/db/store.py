@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Select, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from injector import wire
@@ -38,6 +39,24 @@ def open_store(connection: str) -> Store:
     engine = engines.open_engine(connection)
     engines.migrate(engine)
     return Store(engine)
+
+
+# Statements that every boot runs are built once: building one costs more than running it.
+
+
+@functools.cache
+def _documents(table: Table, *keys: str) -> Select[Any]:
+    """The documents of the rows with these keys, in the order of the table's primary key."""
+    found = select(table.c.document).order_by(*table.primary_key)
+    return found.where(*(table.c[key] == bindparam(key) for key in keys))
+
+
+_INSERT_INSTANCE = insert(tables.instances)
+_SAVE_INSTANCE = (
+    update(tables.instances)
+    .where(tables.instances.c.id == bindparam("seen_id"))
+    .where(tables.instances.c.revision == bindparam("seen_revision"))
+)
 
 
 @contextmanager
@@ -78,20 +97,20 @@ class Store:
     def _add(self, table: Table, clash: InjectorError, **row: Any) -> None:
         try:
             with self._writing() as connection:
-                connection.execute(insert(table).values(**row))
+                connection.execute(insert(table), row)
         except IntegrityError as error:
             raise clash from error
 
     def _one(self, table: Table, missing: InjectorError, **key: Any) -> Any:
         with self._reading() as connection:
-            text = connection.execute(select(table.c.document).filter_by(**key)).scalar()
+            text = connection.execute(_documents(table, *key), key).scalar()
         if text is None:
             raise missing
         return wire.from_text(text)
 
     def _all(self, table: Table, **key: Any) -> tuple[Any, ...]:
         with self._reading() as connection:
-            rows = connection.execute(select(table.c.document).filter_by(**key).order_by(*table.primary_key)).scalars()
+            rows = connection.execute(_documents(table, *key), key).scalars()
             return tuple(wire.from_text(text) for text in rows)
 
     def _remove(self, table: Table, missing: InjectorError, **key: Any) -> None:
@@ -269,7 +288,7 @@ class Store:
         try:
             with self._writing() as connection:
                 for instance in instances:
-                    connection.execute(insert(tables.instances).values(**_row(instance)))
+                    connection.execute(_INSERT_INSTANCE, _row(instance))
                     _claim(connection, instance)
         except IntegrityError as error:
             raise StaleError("an address, port or network was claimed by another request meanwhile") from error
@@ -282,8 +301,7 @@ class Store:
         """
         for _ in range(_SAVE_ATTEMPTS):
             with self._writing() as connection:
-                table = tables.instances
-                text = connection.execute(select(table.c.document).filter_by(id=instance_id)).scalar()
+                text = connection.execute(_documents(tables.instances, "id"), {"id": instance_id}).scalar()
                 if text is None:
                     raise NotFound(f"Instance {instance_id} could not be found.", field="server")
                 before: Instance = wire.from_text(text)
@@ -291,10 +309,8 @@ class Store:
                 if after == before:
                     return before
                 after = replace(after, revision=before.revision + 1, updated_at=datetime.now(UTC))
-                saved = connection.execute(
-                    update(table).filter_by(id=instance_id, revision=before.revision).values(**_row(after))
-                )
-                if saved.rowcount == 1:
+                seen = {"seen_id": instance_id, "seen_revision": before.revision}
+                if connection.execute(_SAVE_INSTANCE, _row(after) | seen).rowcount == 1:
                     _follow(connection, before, after)
                     return after
         raise StaleError(f"instance {instance_id} changes faster than it can be saved")

@@ -27,7 +27,7 @@ LOG = logging.getLogger(__name__)
 
 # Not the library's default "openstack": on a shared broker, messages for others' topics stay theirs.
 EXCHANGE = "injector"
-DEFAULT_WORKERS = 16
+DEFAULT_WORKERS = 8
 # Reconnections to a broker before a message is given up; None would block the caller for as long as it is down.
 SEND_RETRIES = 1
 
