@@ -21,7 +21,8 @@ LAUNCHED = Launched(Plan(ChannelKind.NONE, "nothing"), Receipt(ChannelKind.NONE,
 
 
 def _at(state: State, **changes: object) -> Instance:
-    return an_instance(state=state, host="h", attempt=2, **changes)
+    launched = None if state is State.BUILDING else NOON
+    return an_instance(**{"state": state, "host": "h", "attempt": 2, "launched_at": launched} | changes)
 
 
 @pytest.mark.parametrize("report", [Entering(Step.IMAGE, NOON), LAUNCHED, Failed(FAULT), Settled(State.ACTIVE, NOON)])
@@ -49,12 +50,6 @@ def test_launched_carries_the_receipt() -> None:
     instance = record.taken_by(_at(State.BUILDING), "h", 2, LAUNCHED)
     assert (instance.state, instance.receipt, instance.launched_at) == (State.ACTIVE, LAUNCHED.receipt, NOON)
     assert instance.step is Step.RUNNING
-
-
-@pytest.mark.parametrize("state", [State.DELETING, State.DELETED])
-def test_a_delete_wins_over_a_failure(state: State) -> None:
-    with pytest.raises(StaleError):
-        record.taken_by(_at(state), "h", 2, Failed(FAULT))
 
 
 def test_a_failed_stop_leaves_a_running_guest_active_with_the_reason() -> None:
@@ -119,10 +114,32 @@ def test_what_settles_is_no_longer_at_fault_and_has_no_end() -> None:
     assert (instance.fault, instance.terminated_at) == (None, None)
 
 
-@pytest.mark.parametrize("state", [State.ACTIVE, State.REBOOTING])
-def test_a_running_guest_is_heard(state: State) -> None:
+def test_a_running_guest_is_heard() -> None:
     verdict = GuestVerdict(GuestState.DONE)
-    assert record.taken_by(_at(state), "h", 2, Witnessed(verdict)).guest == verdict
+    assert record.taken_by(_at(State.ACTIVE), "h", 2, Witnessed(verdict)).guest == verdict
+
+
+@pytest.mark.parametrize("state", [State.REBOOTING, State.REBOOTING_HARD, State.STOPPED])
+def test_what_a_guest_says_between_two_boots_is_of_the_one_before(state: State) -> None:
+    with pytest.raises(StaleError):
+        record.taken_by(_at(state), "h", 2, Witnessed(GuestVerdict(GuestState.DONE)))
+
+
+def test_a_guest_that_was_started_by_somebody_else_has_not_spoken_yet() -> None:
+    said = _at(State.STOPPED, guest=GuestVerdict(GuestState.DONE))
+    assert record.taken_by(said, "h", 2, Settled(State.ACTIVE, NOON)).guest == GuestVerdict()
+
+
+def test_launched_told_twice_is_one_launch() -> None:
+    once = record.taken_by(_at(State.BUILDING), "h", 2, LAUNCHED)
+    assert record.taken_by(once, "h", 2, LAUNCHED) == once
+
+
+def test_a_guest_that_was_never_launched_can_only_be_deleted() -> None:
+    failed = _at(State.ERROR, launched_at=None)
+    with pytest.raises(Conflict, match="never launched"):
+        record.begun(failed, State.REBOOTING_HARD)
+    assert record.begun(failed, State.DELETING).state is State.DELETING
 
 
 @pytest.mark.parametrize("state", [State.STARTING, State.REBOOTING_HARD])
@@ -130,7 +147,8 @@ def test_every_new_start_forgets_what_the_guest_said(state: State) -> None:
     assert record.begun(_at(State.STOPPED, guest=GuestVerdict(GuestState.DONE)), state).guest == GuestVerdict()
 
 
-@pytest.mark.parametrize("state", [State.DELETING, State.DELETED])
-def test_a_delete_is_why_a_failure_is_stale(state: State) -> None:
-    with pytest.raises(StaleError, match="is being deleted"):
-        record.taken_by(_at(state), "h", 2, Failed(FAULT, state=state))
+def test_a_delete_that_fails_says_why_and_goes_on() -> None:
+    instance = record.taken_by(_at(State.DELETING), "h", 2, Failed(FAULT))
+    assert (instance.state, instance.fault) == (State.DELETING, FAULT)
+    with pytest.raises(StaleError, match="is deleted"):
+        record.taken_by(_at(State.DELETED), "h", 2, Failed(FAULT, state=State.DELETED))
