@@ -29,6 +29,7 @@ _SOCKET_MODE = 0o660
 _HEADER_BYTES = 64 * 1024
 _BACKLOG = 128
 _DRAINED = 4 * 1024 * 1024
+_DRAIN_SECONDS = 2.0
 _PIECE = 64 * 1024
 
 
@@ -36,20 +37,24 @@ class _Gateway(wsgi.Gateway_10):
     """Ends the connection where a body was not read to its end.
 
     Cheroot would read the rest into memory at once, however long the caller (who may have no token) said it is.
-    A little of it is read nevertheless: a client that still sends would not see its answer.
+    A little of it is read nevertheless: a client that still sends would not see its answer. Nothing for one without
+    a credential: it could hold our threads by sending slowly.
     """
 
     def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        self._leave_nothing_unread()
+        self._leave_nothing_unread(status.startswith("401"))
         return super().start_response(status, headers, exc_info)
 
-    def _leave_nothing_unread(self) -> None:
+    def _leave_nothing_unread(self, stranger: bool) -> None:
         if self.req.chunked_read:
             self.req.close_connection |= not self.req.rfile.closed
             return
-        budget = _DRAINED
+        budget = 0 if stranger else _DRAINED
+        deadline = time.monotonic() + _DRAIN_SECONDS
         with contextlib.suppress(OSError):
             while self.req.rfile.remaining > 0 and budget > 0 and self.req.rfile.read(_PIECE):
+                if time.monotonic() > deadline:
+                    break
                 budget -= _PIECE
         if self.req.rfile.remaining > 0:
             self.req.close_connection = True

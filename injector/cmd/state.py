@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from injector.errors import HostError
 from injector.settings import Settings
-from injector.system import files
+from injector.system import files, locks
+
+_LOCK_SECONDS = 3.0
 
 
 def make_home(settings: Settings) -> None:
@@ -15,6 +19,18 @@ def make_home(settings: Settings) -> None:
         settings.state_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
     except OSError as error:
         raise HostError("the state directory cannot be made", field="state_path", detail=str(error)) from error
+
+
+@contextmanager
+def alone(settings: Settings) -> Iterator[None]:
+    """One daemon a state directory: a second would undo the first one's builds. The kernel frees a dead one's lock."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(locks.locked(settings.state_dir / "lock", _LOCK_SECONDS))
+        except HostError as error:
+            message = "another injector runs on this state directory"
+            raise HostError(message, field="state_path", detail=error.detail) from error
+        yield
 
 
 def prepare(settings: Settings, qemu_group: int | None) -> None:

@@ -51,6 +51,7 @@ class House:
         self._settings = settings
         with ExitStack() as undo:
             state.make_home(settings)
+            undo.enter_context(state.alone(settings))
             # Before the first thread is started: a migration forks.
             self._store = open_store(settings.database_connection)
             undo.callback(self._store.close)

@@ -57,11 +57,13 @@ class Lanes:
             look(instance_id)
             while self._rung_meanwhile(instance_id):
                 look(instance_id)
-        finally:
+        except BaseException:
             with self._mutex:
-                self._again.pop(instance_id, None)
+                del self._again[instance_id]
+            raise
 
     def _rung_meanwhile(self, instance_id: str) -> bool:
+        """Whether to look again; if not, the instance is free for another worker from here on."""
         with self._mutex:
             if not self._again[instance_id] or self._closed:
                 del self._again[instance_id]

@@ -16,7 +16,7 @@ from injector.compute.journal import Journal
 from injector.compute.lanes import Lanes
 from injector.compute.verdict import Action, Judgement, judge
 from injector.compute.watch import Watch
-from injector.errors import BusUnavailable, HostError, InjectorError, NotFound
+from injector.errors import HostError, InjectorError, NotFound
 from injector.model.context import Context
 from injector.model.host import HostFacts
 from injector.model.hostile import harmless
@@ -33,6 +33,7 @@ LOG = logging.getLogger(__name__)
 CONSOLE_LIMIT = 100 * 1024
 _ACTIONS = 8
 _TELL_SECONDS = 30.0
+_PATROL_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class ComputeManager:
         self._closing.set()
         self._lanes.close()
         if self._patrol.is_alive():
-            self._patrol.join()
+            self._patrol.join(_PATROL_SECONDS)
 
     # what others ask
 
@@ -143,19 +144,22 @@ class ComputeManager:
             LOG.warning("instance %s: not all is undone, it will be: %s", instance.id, error)
 
     def _stop_guest(self, instance: Instance) -> None:
+        self._watch.forget(instance.id)
         self._host.driver.stop(instance)
         self._settled(instance, State.STOPPED)
 
     def _start_guest(self, instance: Instance) -> None:
+        self._watch.forget(instance.id)
         self._host.driver.start(instance)
         self._settled(instance, State.ACTIVE)
 
     def _reboot_guest(self, instance: Instance, *, hard: bool) -> None:
+        self._watch.forget(instance.id)
         self._host.driver.reboot(instance, hard=hard)
         self._settled(instance, State.ACTIVE)
 
     def _delete(self, instance: Instance) -> None:
-        self._watch.remove(instance.id)
+        self._watch.forget(instance.id)
         self._host.driver.destroy(instance.id)
         self._settled(instance, State.DELETED)
 
@@ -177,23 +181,17 @@ class ComputeManager:
         )
         if judgement.action is Action.LET_GO:
             return
-        report = Failed(
-            judgement.fault,
-            elsewhere=judgement.action is Action.ELSEWHERE and instance.state is State.BUILDING,
-            state=self._state_after_failure(instance),
-        )
+        elsewhere = judgement.action is Action.ELSEWHERE and instance.state is State.BUILDING
         try:
-            self._tell(instance, report)
-        except BusUnavailable as unreachable:
-            LOG.warning("instance %s: its failure could not be reported, it will be rung: %s", instance.id, unreachable)
+            self._tell(instance, Failed(judgement.fault, elsewhere, self._state_after_failure(instance)))
+        except HostError as unknown:
+            LOG.warning("instance %s: that cannot be told yet, it will be rung: %s", instance.id, unknown)
 
     def _state_after_failure(self, instance: Instance) -> State:
+        """HostError when the hypervisor does not say: then the work stays to be done, and is rung for again."""
         if instance.state in (State.BUILDING, State.DELETING):
             return State.ERROR
-        try:
-            return self._host.driver.state(instance.id) or State.ERROR
-        except HostError:
-            return State.ERROR
+        return self._host.driver.state(instance.id) or State.ERROR
 
     # the dispatcher
 
@@ -203,7 +201,7 @@ class ComputeManager:
     def _tell(self, instance: Instance, report: Report) -> bool:
         """Report, again and again for a while when the dispatcher does not answer: reports may be repeated."""
         patience = Retrying(
-            retry=retry_if_exception_type(BusUnavailable),
+            retry=retry_if_exception_type(HostError),
             stop=stop_after_delay(_TELL_SECONDS),
             wait=wait_exponential(multiplier=0.1, max=5),
             reraise=True,
@@ -225,23 +223,32 @@ class ComputeManager:
                 self.ring(instance.id)
             elif not instance.holds_claims and instance.id in found:
                 self._undo(instance)
-            else:
-                self._agree(instance)
+            elif instance.launched_at is not None:
+                # In a lane: a guest that hangs costs a worker, not the patrol or the start of the daemon.
+                self._lanes.enter(instance.id, build=False, look=self._agree)
 
-    def _agree(self, instance: Instance) -> None:
+    def _agree(self, instance_id: str) -> None:
         """Where the hypervisor and the record differ, the hypervisor is right."""
-        if self._lanes.busy(instance.id) or instance.state not in (State.ACTIVE, State.STOPPED):
+        instance = self._assignment(instance_id)
+        if instance is None or instance.state in WORKING:
+            self._look(instance_id)
             return
+        try:
+            self._compare(instance)
+        except InjectorError as error:
+            LOG.warning("instance %s: cannot be compared with its record: %s", instance_id, error)
+
+    def _compare(self, instance: Instance) -> None:
         seen = self._host.driver.state(instance.id)
-        if seen is None:
+        if seen is None and instance.state is not State.ERROR:
             fault = judge(HostError("the guest is gone from its host"), datetime.now(UTC)).fault
             self._tell(instance, Failed(fault))
-        elif seen is not instance.state:
+        elif seen is not None and seen is not instance.state:
             self._tell(instance, Settled(seen, datetime.now(UTC)))
         elif seen is State.ACTIVE:
-            self._host.driver.mend_forwards(instance)
             if not instance.guest.state.final:
                 self._watch.go_on(instance)
+            self._host.driver.mend_forwards(instance)
 
     def _patrol_loop(self) -> None:
         while not self._closing.wait(self._settings.compute.reconcile_interval):
@@ -249,6 +256,9 @@ class ComputeManager:
                 self.reconcile()
             except InjectorError as error:
                 LOG.warning("the host could not be looked over: %s (%s)", error, error.detail or "-")
+            except Exception:
+                # The patrol must outlive whatever went wrong once.
+                LOG.exception("the host could not be looked over")
 
     def reconcile(self) -> None:
         """Report the host, make guests and records agree, and let unused base images go."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from injector.compute.journal import Intent, Journal
-from injector.errors import StaleError
+from injector.errors import HostError, StaleError
 from injector.model.instance import Instance, Step
 from injector.model.report import Entering, Launched, Report
 from injector.system.vault import Vault
 from injector.virt.driver import Driver, Enter, Order
+
+LOG = logging.getLogger(__name__)
 
 Tell = Callable[[Instance, Report], bool]
 """Reports to the dispatcher; False means "let go"."""
@@ -39,8 +42,18 @@ def build(kitchen: Kitchen, instance: Instance) -> None:
         kitchen.driver.destroy(instance.id)
         payload = kitchen.vault.unseal(instance.id, instance.payload)
         spawned = kitchen.driver.spawn(Order(instance, payload), _enter(kitchen, instance))
-    kitchen.journal.write(instance.id, Intent(instance.attempt, Step.RUNNING))
-    if not kitchen.tell(instance, Launched(spawned.plan, spawned.receipt, datetime.now(UTC))):
+    _tell_launched(kitchen, instance, Launched(spawned.plan, spawned.receipt, datetime.now(UTC)))
+
+
+def _tell_launched(kitchen: Kitchen, instance: Instance, launched: Launched) -> None:
+    """A guest that runs is not undone because nobody answers: the next ring finds it and tells it again."""
+    try:
+        kitchen.journal.write(instance.id, Intent(instance.attempt, Step.RUNNING))
+        wanted = kitchen.tell(instance, launched)
+    except HostError as error:
+        LOG.warning("instance %s: it runs, but that could not be told; it will be: %s", instance.id, error)
+        return
+    if not wanted:
         raise StaleError(f"instance {instance.id} is not wanted any more")
 
 

@@ -69,9 +69,20 @@ class Watch:
                 self._watched[instance.id] = _Watched(instance, time.monotonic() + left, instance.guest)
                 self._mutex.notify_all()
 
-    def remove(self, instance_id: str) -> None:
+    def forget(self, instance_id: str) -> None:
+        """What the guest would still say of this boot is not wanted any more."""
         with self._mutex:
             self._watched.pop(instance_id, None)
+
+    def _end(self, watched: _Watched) -> None:
+        """The instance may be watched anew by now: another boot, another watch."""
+        with self._mutex:
+            if self._watched.get(watched.instance.id) is watched:
+                del self._watched[watched.instance.id]
+
+    def _current(self, watched: _Watched) -> bool:
+        with self._mutex:
+            return self._watched.get(watched.instance.id) is watched
 
     def _rounds(self) -> None:
         while True:
@@ -93,13 +104,20 @@ class Watch:
         except InjectorError as error:
             LOG.debug("instance %s: not asked: %s", watched.instance.id, error)
             verdict, told = None, True
+        except Exception:
+            # One guest must not end the watch over all others.
+            LOG.exception("instance %s: what it says cannot be dealt with", watched.instance.id)
+            verdict, told = None, True
         final = verdict is not None and verdict.state.final
         if final or not told or time.monotonic() > watched.until:
-            self.remove(watched.instance.id)
+            self._end(watched)
 
     def _told(self, watched: _Watched, verdict: GuestVerdict) -> bool:
         if (verdict.state, verdict.detail) == (watched.last.state, watched.last.detail):
             return True
-        watched.last = verdict
+        if not self._current(watched):
+            return True
         LOG.info("instance %s: the guest says %s %s", watched.instance.id, verdict.state.value, verdict.detail)
-        return self._tell(watched.instance, Witnessed(verdict))
+        told = self._tell(watched.instance, Witnessed(verdict))
+        watched.last = verdict
+        return told

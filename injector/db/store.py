@@ -323,8 +323,8 @@ def _row(instance: Instance) -> dict[str, Any]:
         "name": instance.name,
         "state": instance.state.value,
         "host": instance.host,
-        "vcpus": instance.flavor.vcpus,
-        "ram": instance.flavor.ram,
+        "vcpus": instance.flavor.vcpus if instance.holds_claims else 0,
+        "ram": instance.flavor.ram if instance.holds_claims else 0,
         "created_at": instance.created_at.isoformat(),
         "updated_at": instance.updated_at.isoformat(),
         "revision": instance.revision,
@@ -339,10 +339,14 @@ def _follow(connection: Connection, before: Instance, after: Instance) -> None:
     for table in (tables.forwards, tables.addresses, tables.ports):
         connection.execute(delete(table).filter_by(instance_id=after.id))
     if after.holds_claims:
-        _claim(connection, after)
+        try:
+            _claim(connection, after)
+        except IntegrityError as error:
+            raise StaleError("an address or port of the instance is somebody else's by now") from error
 
 
 def _claim(connection: Connection, instance: Instance) -> None:
+    """IntegrityError when somebody else has it."""
     for nic in instance.nics:
         key = {"instance_id": instance.id, "network_id": nic.network.id}
         connection.execute(insert(tables.ports).values(mac=nic.mac, **key))

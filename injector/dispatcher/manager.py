@@ -186,7 +186,8 @@ class DispatcherManager:
         while not self._stopping.wait(self._settings.ring_interval):
             try:
                 self.ring_silent()
-            except InjectorError:
+            except Exception:
+                # The patrol is what brings stuck work forward; it must outlive whatever went wrong once.
                 LOG.exception("the patrol could not look at the records")
 
     def ring_silent(self) -> None:

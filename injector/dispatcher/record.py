@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from injector.errors import StaleError
+from injector.errors import Conflict, StaleError
 from injector.model.guest import GuestVerdict
 from injector.model.instance import ROADS, Instance, Mark, State, Step
 from injector.model.report import Entering, Failed, Launched, Report, Settled, Witnessed
@@ -36,6 +36,9 @@ def _entered(instance: Instance, report: Entering) -> Instance:
 
 
 def _launched(instance: Instance, report: Launched) -> Instance:
+    """Told again, because the answer was lost, it changes nothing: "let go" would mean destroying a running guest."""
+    if instance.launched_at is not None and instance.state not in (State.DELETING, State.DELETED):
+        return instance
     _must_be(instance, State.BUILDING)
     return instance.advance(
         State.ACTIVE,
@@ -48,9 +51,9 @@ def _launched(instance: Instance, report: Launched) -> Instance:
 
 
 def _failed(instance: Instance, report: Failed) -> Instance:
-    if instance.state in (State.DELETING, State.DELETED):
-        raise StaleError(f"instance {instance.id} is being deleted")
-    if report.state is instance.state:
+    if instance.state is State.DELETED:
+        raise StaleError(f"instance {instance.id} is deleted")
+    if instance.state in (report.state, State.DELETING):
         return replace(instance, fault=report.fault)
     _must_reach(instance, report.state)
     return instance.advance(report.state, fault=report.fault)
@@ -61,11 +64,12 @@ def _settled(instance: Instance, report: Settled) -> Instance:
         return instance
     _must_reach(instance, report.state)
     ended = report.at if report.state is State.DELETED else None
-    return instance.advance(report.state, terminated_at=ended, fault=None)
+    said = GuestVerdict() if report.state is State.ACTIVE else instance.guest
+    return instance.advance(report.state, terminated_at=ended, fault=None, guest=said)
 
 
 def _witnessed(instance: Instance, report: Witnessed) -> Instance:
-    if instance.state not in (State.ACTIVE, State.REBOOTING):
+    if instance.state is not State.ACTIVE:
         raise StaleError(f"instance {instance.id} is {instance.state.value}")
     return replace(instance, guest=report.verdict)
 
@@ -74,6 +78,8 @@ def begun(instance: Instance, state: State) -> Instance:
     """The record once a user's action has begun; Conflict when no road leads there. Deleting twice is no error."""
     if instance.state is state is State.DELETING:
         return instance
+    if instance.launched_at is None and state is not State.DELETING:
+        raise Conflict(f"the instance is {instance.state.value} and was never launched: it can only be deleted")
     forgets = state in (State.STARTING, State.REBOOTING, State.REBOOTING_HARD)
     return instance.advance(state, guest=GuestVerdict() if forgets else instance.guest)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
-# Nova strips 0x00-08 and 0x0B-1F from console output; C1 controls and DEL steer terminals too, and the
-# bidirectional overrides make one line read as another.
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+# Nova strips 0x00-08 and 0x0B-1F from console output; C1 controls and DEL steer terminals too, the bidirectional
+# overrides make one line read as another, and lone surrogates (a guest's JSON may hold them) cannot be encoded.
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
 _ESCAPES = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(?:\x07|\x1b\\\\)|[@-_])")
 
 

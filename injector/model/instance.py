@@ -45,7 +45,7 @@ ROADS: Mapping[State, frozenset[State]] = {
     State.STARTING: frozenset({State.ACTIVE, State.STOPPED, State.ERROR, State.DELETING}),
     State.REBOOTING: frozenset({State.ACTIVE, State.STOPPED, State.ERROR, State.DELETING}),
     State.REBOOTING_HARD: frozenset({State.ACTIVE, State.STOPPED, State.ERROR, State.DELETING}),
-    State.ERROR: frozenset({State.REBOOTING_HARD, State.DELETING}),
+    State.ERROR: frozenset({State.REBOOTING_HARD, State.ACTIVE, State.STOPPED, State.DELETING}),
     State.DELETING: frozenset({State.DELETED}),
     State.DELETED: frozenset(),
 }

@@ -79,7 +79,7 @@ def furnished(injector: Command, disk: Path, tmp_path_factory: pytest.TempPathFa
     injector("keypair", "add", "laptop", "--public-key", str(key))
     injector("network", "create", "default", "--subnet", "10.0.2.0/24", "--dhcp", "--forward", "22")
     injector(
-        "network", "create", "lan", "--subnet", "10.9.0.0/24,gateway=10.9.0.1,dns=10.9.0.1,pool=10.9.0.10-10.9.0.20"
+        "network", "create", "lan", "--subnet", "10.9.0.0/24,gateway=10.9.0.2,dns=10.9.0.3,pool=10.9.0.10-10.9.0.20"
     )
     return injector
 

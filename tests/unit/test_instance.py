@@ -17,7 +17,7 @@ STATES = {
     "starting": "active stopped error deleting",
     "rebooting": "active stopped error deleting",
     "rebooting_hard": "active stopped error deleting",
-    "error": "rebooting_hard deleting",
+    "error": "rebooting_hard active stopped deleting",
     "deleting": "deleted",
     "deleted": "",
 }

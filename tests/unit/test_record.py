@@ -36,7 +36,7 @@ def test_reports_of_others_are_stale(report: Report, host: str, attempt: int) ->
 @pytest.mark.parametrize("report", [Entering(Step.START, NOON), LAUNCHED])
 def test_only_a_build_may_go_on(report: Report, state: State) -> None:
     with pytest.raises(StaleError):
-        record.taken_by(_at(state), "h", 2, report)
+        record.taken_by(_at(state, launched_at=None), "h", 2, report)
 
 
 def test_a_build_begun_again_forgets_the_later_marks() -> None:

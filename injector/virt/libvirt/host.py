@@ -8,7 +8,7 @@ import logging
 import re
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import Enum
@@ -45,6 +45,7 @@ _UNDEFINE = (
     | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
 )
 _PATH = re.compile(r"(?<![\w.])/[^\s'\",:;()]+")
+_MONITOR_SECONDS = 10.0
 _AGENT_REPLY_LIMIT = 1024 * 1024
 _CHUNK = 64 * 1024
 
@@ -95,6 +96,23 @@ def _asking(purpose: str) -> Iterator[None]:
         yield
     except libvirt.libvirtError as error:
         raise _translate(error, purpose) from error
+
+
+def _in_time(call: Callable[[], str]) -> str:
+    """The answer, or HypervisorDown: libvirt waits for a QEMU that was stopped for as long as it is."""
+    answer: Future[str] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(call())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, name="qemu-monitor", daemon=True).start()
+    try:
+        return answer.result(_MONITOR_SECONDS)
+    except TimeoutError as error:
+        raise HypervisorDown(f"QEMU has not answered for {_MONITOR_SECONDS:g} seconds") from error
 
 
 class Domain:
@@ -164,7 +182,7 @@ class Domain:
         """The answer of QEMU's monitor (QMP). HypervisorRefused when it says no, or where there is no QEMU."""
         request = json.dumps({"execute": command, "arguments": arguments})
         with _asking("speak to QEMU"):
-            reply = json.loads(libvirt_qemu.qemuMonitorCommand(self._handle, request, 0))
+            reply = json.loads(_in_time(lambda: libvirt_qemu.qemuMonitorCommand(self._handle, request, 0)))
         if "error" in reply:
             why = one_line(str(reply["error"].get("desc", "")), 300)
             raise HypervisorRefused(f"QEMU could not {command}: {_PATH.sub('…', why)}", detail=why)
