@@ -64,6 +64,8 @@ step 'virtual environment' 'see that pip reaches its package index; "rm -rf .ven
 make_venv "$checkout"
 step 'style, types and imports' 'mend what is named above'
 check_code
+step 'faults in the decisions' 'a test is missing for each survivor named above, or an exclusion in tests/mutants/table.py is stale'
+(cd "$checkout" && .venv/bin/python -m tests.mutants)
 step 'guests' "read $base/guests/tiny/build.log and $base/guests/debian/build.log"
 make_guests
 step 'libvirt' "read $base/log/libvirtd.log"

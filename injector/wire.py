@@ -57,7 +57,6 @@ VERSIONS: Mapping[type[Any], int] = {
 TRANSLATORS: Mapping[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 _BY_NAME: Mapping[str, type[Any]] = {kind.__name__: kind for kind in VERSIONS}
-_SECRET = frozenset({payload.Payload})
 
 
 def _encode_secret(value: Any) -> Any:
@@ -76,14 +75,8 @@ def _refuse(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} does not travel in clear")
 
 
-def _refuse_in_clear(value: Any) -> None:
-    if type(value) in _SECRET:
-        raise TypeError(f"{type(value).__name__} does not travel in clear")
-
-
 def pack(value: Any) -> dict[str, Any]:
-    """The envelope of ``value``; TypeError for what may not travel in clear (a Payload must be sealed)."""
-    _refuse_in_clear(value)
+    """The envelope of ``value``; TypeError for a value with a Secret in it (a Payload must be sealed)."""
     data = msgspec.to_builtins(value, enc_hook=_refuse)
     return {"type": type(value).__name__, "version": VERSIONS[type(value)], "data": data}
 
@@ -117,8 +110,7 @@ _DECODERS: Mapping[str, msgspec.json.Decoder[Any]] = {
 
 
 def to_text(value: Any) -> str:
-    """The envelope as JSON text, for the database."""
-    _refuse_in_clear(value)
+    """The envelope as JSON text, for the database; TypeError as in ``pack``."""
     envelope = {"type": type(value).__name__, "version": VERSIONS[type(value)], "data": value}
     return msgspec.json.encode(envelope, enc_hook=_refuse).decode()
 

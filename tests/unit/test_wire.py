@@ -72,8 +72,10 @@ def test_a_value_comes_back_equal_through_json(value: Any) -> None:
 
 
 def test_a_payload_does_not_travel_in_clear() -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="in clear"):
         wire.pack(builders.a_payload())
+    with pytest.raises(TypeError, match="in clear"):
+        wire.to_text(builders.a_payload())
 
 
 def test_a_secret_inside_another_value_does_not_travel() -> None:
