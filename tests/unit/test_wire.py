@@ -112,5 +112,5 @@ def test_only_what_was_expected_is_read() -> None:
 
 
 def test_a_payload_is_refused_by_its_name() -> None:
-    with pytest.raises(TypeError, match=r"^Payload does not travel in clear$"):
+    with pytest.raises(TypeError, match=r"^Secret does not travel in clear$"):
         wire.pack(builders.a_payload())
