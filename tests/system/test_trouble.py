@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -173,3 +175,33 @@ def test_a_boot_that_libvirt_refuses_names_no_path_of_the_host(house: House) -> 
     assert leftovers.of(daemon) == before
     daemon.delete(server_id)
     daemon.wait_until_gone(server_id)
+
+
+def test_a_frozen_guest_costs_nobody_else_anything() -> None:
+    """A QEMU that does not answer: the daemon starts, boots another guest, and ends when told to."""
+    with a_daemon({"compute": {"reconcile_interval": 2}, "libvirt": {"shutdown_timeout": 5}}) as daemon:
+        daemon.start()
+        house = furnish(daemon)
+        frozen = daemon.boot(house.tiny, "frozen", networks=[{"uuid": house.network}])
+        daemon.wait_for_status(frozen, "ACTIVE")
+        (emulator,) = leftovers.of(daemon).emulators
+        os.kill(int(emulator), signal.SIGSTOP)
+        try:
+            assert daemon.stop() == 0
+            daemon.start()
+            other = daemon.boot(house.tiny, "other", networks=[{"uuid": house.network}])
+            daemon.wait_for_status(other, "ACTIVE")
+            daemon.delete(other)
+            daemon.wait_until_gone(other)
+        finally:
+            os.kill(int(emulator), signal.SIGCONT)
+        daemon.empty()
+        assert daemon.stop() == 0
+
+
+def test_a_second_daemon_on_the_same_state_is_refused(house: House) -> None:
+    command = [sys.executable, "-m", "injector.client.shell", "serve", f"--config-file={house.daemon.config}"]
+    second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert second.returncode == 1
+    assert "another injector runs on this state directory" in second.stderr
+    house.daemon.call("GET", "/v2.1/servers")
