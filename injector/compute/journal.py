@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from injector.model.instance import Step
 from injector.model.workspace import Workspace
 from injector.system import files
+
+
+_WIDTH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +33,20 @@ class Journal:
     def write(self, instance_id: str, intent: Intent) -> None:
         """Durable when this returns; NoSpace when the disk is full."""
         workspace = Workspace(self._instances_dir, instance_id)
-        files.make_directory(workspace.path, 0o750, self._group)
-        text = json.dumps({"attempt": intent.attempt, "step": intent.step.value})
-        files.write_atomic(workspace.journal, text.encode(), mode=0o600)
+        text = json.dumps({"attempt": intent.attempt, "step": intent.step.value}).ljust(_WIDTH).encode()
+        with files.disk_full("write the journal"):
+            try:
+                descriptor = os.open(workspace.journal, os.O_WRONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                files.make_directory(workspace.path, 0o750, self._group)
+                files.write_atomic(workspace.journal, text, mode=0o600)
+                return
+            # Over what was there: of equal length and within one sector, so that it is the old line or the new one.
+            try:
+                os.pwrite(descriptor, text, 0)
+                os.fdatasync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def read(self, instance_id: str) -> Intent | None:
         """None when there is none, or only a torn one (then nothing of its step can have happened)."""

@@ -34,6 +34,12 @@ CONSOLE_LIMIT = 100 * 1024
 _ACTIONS = 8
 _TELL_SECONDS = 30.0
 _PATROL_SECONDS = 5.0
+_PATIENCE = Retrying(
+    retry=retry_if_exception_type(HostError),
+    stop=stop_after_delay(_TELL_SECONDS),
+    wait=wait_exponential(multiplier=0.1, max=5),
+    reraise=True,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,13 +206,7 @@ class ComputeManager:
 
     def _tell(self, instance: Instance, report: Report) -> bool:
         """Report, again and again for a while when the dispatcher does not answer: reports may be repeated."""
-        patience = Retrying(
-            retry=retry_if_exception_type(HostError),
-            stop=stop_after_delay(_TELL_SECONDS),
-            wait=wait_exponential(multiplier=0.1, max=5),
-            reraise=True,
-        )
-        return patience(self._host.dispatcher.report, self._name, instance.id, instance.attempt, report)
+        return _PATIENCE(self._host.dispatcher.report, self._name, instance.id, instance.attempt, report)
 
     # what an interruption left behind
 

@@ -37,9 +37,15 @@ def build(kitchen: Kitchen, instance: Instance) -> None:
 
     Raises what ``spawn`` raises, after everything was undone; StaleError when the record moved on.
     """
+    before = kitchen.journal.read(instance.id)
     spawned = kitchen.driver.resume(instance)
+    if before is not None:
+        done = "begun again" if spawned is None else "found complete"
+        LOG.warning("instance %s: interrupted at %s, attempt %d: %s", instance.id, before.step, before.attempt, done)
     if spawned is None:
         kitchen.driver.destroy(instance.id)
+        if instance.payload is None:
+            raise HostError("the record came without its payload")
         payload = kitchen.vault.unseal(instance.id, instance.payload)
         spawned = kitchen.driver.spawn(Order(instance, payload), _enter(kitchen, instance))
     _tell_launched(kitchen, instance, Launched(spawned.plan, spawned.receipt, datetime.now(UTC)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +22,7 @@ from injector.model.image import Image
 from injector.model.instance import Instance, State
 from injector.model.keypair import KeyPair
 from injector.model.network import Network
+from injector.model.secret import Sealed
 
 _SAVE_ATTEMPTS = 20
 
@@ -289,9 +290,20 @@ class Store:
             with self._writing() as connection:
                 for instance in instances:
                     connection.execute(_INSERT_INSTANCE, _row(instance))
+                    _keep_payload(connection, instance)
                     _claim(connection, instance)
         except IntegrityError as error:
             raise StaleError("an address, port or network was claimed by another request meanwhile") from error
+
+    def payload(self, instance_id: str) -> Sealed:
+        """What was sealed for an instance; kept from its creation to its deletion, apart from what changes often."""
+        table = tables.payloads
+        query = select(table.c.key_id, table.c.nonce, table.c.ciphertext).filter_by(instance_id=instance_id)
+        with self._reading() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            raise NotFound(f"Instance {instance_id} could not be found.", field="server")
+        return Sealed(row.key_id, row.nonce, row.ciphertext)
 
     def change(self, instance_id: str, decide: Callable[[Instance], Instance]) -> Instance:
         """Save what ``decide`` makes of the record, provided the record is still what ``decide`` saw.
@@ -328,11 +340,19 @@ def _row(instance: Instance) -> dict[str, Any]:
         "created_at": instance.created_at.isoformat(),
         "updated_at": instance.updated_at.isoformat(),
         "revision": instance.revision,
-        "document": wire.to_text(instance),
+        "document": wire.to_text(replace(instance, payload=None)),
     }
 
 
+def _keep_payload(connection: Connection, instance: Instance) -> None:
+    if instance.payload is not None:
+        sealed = asdict(instance.payload)
+        connection.execute(insert(tables.payloads), {"instance_id": instance.id, **sealed})
+
+
 def _follow(connection: Connection, before: Instance, after: Instance) -> None:
+    if after.state is State.DELETED:
+        connection.execute(delete(tables.payloads).filter_by(instance_id=after.id))
     moved = (before.host, before.nics, before.forwards) != (after.host, after.nics, after.forwards)
     if not moved and before.holds_claims == after.holds_claims:
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -65,6 +65,16 @@ instances = Table(
     Index("instances_by_project", "project_id", "created_at", "id"),
     Index("instances_by_host", "host", "state"),
     Index("instances_by_state", "state", "updated_at"),
+)
+
+
+payloads = Table(
+    "payloads",
+    metadata,
+    Column("instance_id", _ID, ForeignKey("instances.id"), primary_key=True),
+    Column("key_id", _ID, nullable=False),
+    Column("nonce", LargeBinary, nullable=False),
+    Column("ciphertext", LargeBinary, nullable=False),
 )
 
 

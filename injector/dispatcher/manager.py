@@ -74,7 +74,11 @@ class DispatcherManager:
             instance = self._store.instance(instance_id)
         except NotFound:
             return None
-        return instance if instance.host == host else None
+        if instance.host != host:
+            return None
+        if instance.state is not State.BUILDING:
+            return instance
+        return replace(instance, payload=self._store.payload(instance_id))
 
     def assignments(self, host: str) -> tuple[Instance, ...]:
         return self._store.instances(host=host)
@@ -115,7 +119,7 @@ class DispatcherManager:
             except StaleError as error:
                 lost = error
             else:
-                return instances
+                return tuple(replace(instance, payload=None) for instance in instances)
         raise lost
 
     def _place_all(self, context: Context, requests: tuple[BootRequest, ...], minimum: int) -> tuple[Instance, ...]:

@@ -87,7 +87,10 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One guest. ``revision`` counts the saves; ``attempt`` the hosts tried; ``payload`` stays sealed here."""
+    """One guest. ``revision`` counts the saves; ``attempt`` the hosts tried.
+
+    ``payload`` stays sealed, and is with the record only on its way to a build: it is large, and kept apart.
+    """
 
     id: str
     name: str
@@ -97,9 +100,9 @@ class Instance:
     reservation_id: str
     image: Image
     flavor: Flavor
-    payload: Sealed
     created_at: datetime
     updated_at: datetime
+    payload: Sealed | None = None
     kernel: Image | None = None
     ramdisk: Image | None = None
     key: KeyPair | None = None

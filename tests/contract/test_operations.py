@@ -75,7 +75,7 @@ def test_what_was_asked_is_sealed_for_the_guest_to_the_byte(house: ApiHouse, ask
     asked["personality"][0] |= {"injector:best_effort": True, "injector:owner": "ada:staff"}
     (server_id,), password = ask.create_server(asked)
     instance = house.store.instance(server_id)
-    payload = house.vault.unseal(server_id, instance.payload)
+    payload = house.vault.unseal(server_id, house.store.payload(server_id))
     assert payload.user_data == Secret(binary)
     (file,) = payload.files
     assert (file.path, file.content, file.mode, file.owner) == ("/etc/blob", Secret(binary), 0o600, "ada:staff")
@@ -91,7 +91,7 @@ def test_a_password_is_made_when_none_is_given_and_told_once(house: ApiHouse, as
     assert password is not None
     assert len(password) == 12
     instance = house.store.instance(server_id)
-    assert house.vault.unseal(server_id, instance.payload).admin_password == Secret(password)
+    assert house.vault.unseal(server_id, house.store.payload(server_id)).admin_password == Secret(password)
     assert instance.items == (), "a made password is nothing that was asked for"
     assert password not in repr(ask.server(server_id))
 
@@ -102,7 +102,7 @@ def test_several_servers_of_one_request(house: ApiHouse, ask: Speaker, server: D
     assert [view["name"] for view in views] == ["web-1", "web-2", "web-3"]
     assert [view["OS-EXT-SRV-ATTR:hostname"] for view in views] == ["web-1", "web-2", "web-3"]
     assert len({view["OS-EXT-SRV-ATTR:reservation_id"] for view in views}) == 1
-    payloads = [house.vault.unseal(one, house.store.instance(one).payload) for one in ids]
+    payloads = [house.vault.unseal(one, house.store.payload(one)) for one in ids]
     assert payloads[0].random_seed != payloads[1].random_seed
 
 

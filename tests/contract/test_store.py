@@ -178,6 +178,17 @@ def test_a_deleted_instance_is_gone_but_kept(store: Store) -> None:
     assert len(store.instances(deleted=True)) == 1
 
 
+def test_a_payload_is_kept_apart_and_goes_with_its_instance(store: Store) -> None:
+    store.add_instances((_instance(1),))
+    assert store.instance(_instance(1).id).payload is None
+    store.change(_instance(1).id, lambda seen: seen.advance(State.ERROR))
+    assert store.payload(_instance(1).id) == builders.a_sealed()
+    store.change(_instance(1).id, lambda seen: seen.advance(State.DELETING))
+    store.change(_instance(1).id, lambda seen: seen.advance(State.DELETED))
+    with pytest.raises(NotFound):
+        store.payload(_instance(1).id)
+
+
 def test_usage_is_summed_by_host(store: Store) -> None:
     store.add_instances((_instance(1), _instance(2), _instance(3, host="other")))
     assert (store.usage()["h"].guests, store.usage()["h"].ram, store.usage()["other"].vcpus) == (2, 1024, 1)

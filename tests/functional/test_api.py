@@ -516,7 +516,7 @@ def test_the_client_boots_with_bytes(house: ApiHouse) -> None:
     booted = house.client.boot("web", house.an_image().id, house.a_flavor().id, options)
     assert [server["name"] for server in booted.servers] == ["web-1", "web-2"]
     for server in booted.servers:
-        payload = house.vault.unseal(server["id"], house.store.instance(server["id"]).payload)
+        payload = house.vault.unseal(server["id"], house.store.payload(server["id"]))
         assert payload.user_data == Secret(bytes(range(256)))
         assert [file.content for file in payload.files] == [Secret(b"\0\xff"), Secret(b"")]
         eventually(lambda server_id=server["id"]: house.client.show(server_id)["addresses"] == {"lab": []})  # type: ignore[misc]

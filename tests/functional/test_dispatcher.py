@@ -68,6 +68,8 @@ def test_a_request_becomes_a_record_with_claims_and_a_ring(
 ) -> None:
     (instance,) = dispatcher.build(CONTEXT, (_request(),), 1)
     assert store.instance(instance.id) == instance
+    assigned = dispatcher.assignment("a", instance.id)
+    assert assigned == replace(instance, payload=builders.a_sealed())
     assert bell.rung == [("a", instance.id)]
     assert instance.nics[0].addresses[0].ip == "10.0.2.15"
     assert store.claims().forwards == {"a": frozenset({instance.forwards[0].host_port})}

@@ -28,7 +28,7 @@ FINGERPRINTS = {
     "GuestVerdict": (1, "ec10f9beaca8abc3"),
     "HostFacts": (1, "7bbc5c95a0613587"),
     "Image": (1, "1efba4231cc25c34"),
-    "Instance": (1, "6e6909a8cb994717"),
+    "Instance": (1, "29053f541b58f595"),
     "KeyPair": (1, "dfb1b8c1f649c9fe"),
     "Launched": (1, "e9371460d17b7063"),
     "Network": (1, "8d8304587e7984d0"),

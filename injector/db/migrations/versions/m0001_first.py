@@ -57,6 +57,13 @@ def upgrade() -> None:
     op.create_index("instances_by_host", "instances", ["host", "state"])
     op.create_index("instances_by_state", "instances", ["state", "updated_at"])
     op.create_table(
+        "payloads",
+        sa.Column("instance_id", sa.String(64), sa.ForeignKey("instances.id"), primary_key=True),
+        sa.Column("key_id", sa.String(64), nullable=False),
+        sa.Column("nonce", sa.LargeBinary, nullable=False),
+        sa.Column("ciphertext", sa.LargeBinary, nullable=False),
+    )
+    op.create_table(
         "ports",
         sa.Column("mac", sa.String(17), primary_key=True),
         sa.Column("network_id", sa.String(64), sa.ForeignKey("networks.id"), nullable=False, index=True),
