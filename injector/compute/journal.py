@@ -11,7 +11,6 @@ from injector.model.instance import Step
 from injector.model.workspace import Workspace
 from injector.system import files
 
-
 _WIDTH = 64
 
 
