@@ -72,6 +72,8 @@ class _ByHand:
         instance = daemon.state / "instances" / model
         self._drive = self._home / "model.drive"
         shutil.copyfile(instance / "disk.config", self._drive)
+        for name in ("kernel", "ramdisk"):
+            shutil.copyfile(instance / name, self._home / name)
         (self._base,) = (daemon.state / "base").glob("*.qcow2")
         self._size = _virtual_size(self._base)
         self._xml = self._changed(_virsh("dumpxml", "--inactive", model), str(instance))
