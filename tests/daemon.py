@@ -13,10 +13,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+
+from tests.reach import Seat
 
 # Nothing under /tmp or /home: libvirt's AppArmor helper accepts no such paths.
 STATE_ROOT = Path(os.environ.get("INJECTOR_TEST_STATE", "/var/lib/injector-test"))
@@ -24,10 +27,23 @@ Options = Mapping[str, Mapping[str, Any]]
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
+@dataclass(frozen=True)
+class User:
+    """Another user to run the daemon as, in these groups only."""
+
+    name: str
+    seat: Seat
+    groups: tuple[str, ...] = ("injector", "libvirt")
+
+    @property
+    def switch(self) -> dict[str, Any]:
+        return {"user": self.name, "extra_groups": list(self.groups), "env": dict(self.seat.environment)}
+
+
 class Daemon:
     """One daemon and an HTTP client for its socket. ``options`` by group: {"libvirt": {"virt_type": "qemu"}}."""
 
-    def __init__(self, state: Path, options: Options, user: str | None = None) -> None:
+    def __init__(self, state: Path, options: Options, user: User | None = None) -> None:
         self.state = state
         self.user = user
         self.log = state.with_name(state.name + ".log")
@@ -65,16 +81,19 @@ class Daemon:
 
     def start(self, *, wait: bool = True) -> None:
         """Start it; with ``wait`` until its socket answers. AssertionError with its log when it does not."""
-        command = [sys.executable, "-m", "injector.client.shell", "serve", f"--config-file={self.config}"]
+        python = self.user.seat.python if self.user else sys.executable
+        command = [python, "-m", "injector.client.shell", "serve", f"--config-file={self.config}"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, user=self.user, extra_groups=self._groups()
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                **(self.user.switch if self.user else {}),
             )
         if wait:
             self.wait_until_up()
-
-    def _groups(self) -> list[str] | None:
-        return ["injector", "libvirt"] if self.user else None
 
     def wait_until_up(self, seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
@@ -213,7 +232,7 @@ def b64(content: bytes | str) -> str:
 
 
 @contextlib.contextmanager
-def a_daemon(options: Options | None = None, user: str | None = None) -> Iterator[Daemon]:
+def a_daemon(options: Options | None = None, user: User | None = None) -> Iterator[Daemon]:
     """A daemon with an empty state; afterwards its guests are deleted and nothing of it is left."""
     STATE_ROOT.mkdir(mode=0o711, parents=True, exist_ok=True)
     parent = Path(tempfile.mkdtemp(dir=STATE_ROOT, prefix="d"))

@@ -136,11 +136,12 @@ class ComputeManager:
 
     def _build(self, instance: Instance) -> None:
         try:
-            recipe.build(self._kitchen, instance)
+            running = recipe.build(self._kitchen, instance)
         except BaseException:
             self._undo(instance)
             raise
-        self._watch.begin(instance)
+        # With the plan: without it nobody could tell that the guest never saw its drive.
+        self._watch.begin(running)
 
     def _undo(self, instance: Instance) -> None:
         """The driver has undone its own; what goes now is the journal, and what it could not reach."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from injector.compute.journal import Intent, Journal
@@ -32,8 +32,8 @@ class Kitchen:
     closing: threading.Event
 
 
-def build(kitchen: Kitchen, instance: Instance) -> None:
-    """Finish what an interrupted build had completed, else undo it and make the guest from the beginning.
+def build(kitchen: Kitchen, instance: Instance) -> Instance:
+    """The guest as it runs: what an interrupted build had completed is finished, else undone and made from the start.
 
     Raises what ``spawn`` raises, after everything was undone; StaleError when the record moved on.
     """
@@ -49,6 +49,7 @@ def build(kitchen: Kitchen, instance: Instance) -> None:
         payload = kitchen.vault.unseal(instance.id, instance.payload)
         spawned = kitchen.driver.spawn(Order(instance, payload), _enter(kitchen, instance))
     _tell_launched(kitchen, instance, Launched(spawned.plan, spawned.receipt, datetime.now(UTC)))
+    return replace(instance, plan=spawned.plan, receipt=spawned.receipt)
 
 
 def _tell_launched(kitchen: Kitchen, instance: Instance, launched: Launched) -> None:

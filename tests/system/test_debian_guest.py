@@ -16,19 +16,23 @@ from tests.system.conftest import GUESTS, House
 BINARY = bytes(range(256)) * 16
 TEXT = "hello from the host\n"
 
-# Run once by cloud-init; what it prints between the marks is the guest's own statement.
-SCRIPT = """#!/bin/sh
-{
-echo "BEGIN CONFIRMATION"
-printf '{"hostname": "%s",' "$(hostname)"
-printf '"text": "%s",' "$(sha256sum /etc/motd.injected | cut -d' ' -f1)"
-printf '"binary": "%s",' "$(sha256sum /root/blob | cut -d' ' -f1)"
-printf '"key": "%s",' "$(cut -d' ' -f2 /home/debian/.ssh/authorized_keys | tail -n1)"
-mkdir -p /run/look; mount -o ro LABEL=config-2 /run/look
-printf '"meta": %s}\\n' "$(python3 -c 'import json
-print(json.dumps(json.load(open("/run/look/openstack/latest/meta_data.json"))["meta"]))')"
-echo "END CONFIRMATION"
-} > /dev/ttyS0
+# Run once by cloud-init; what it prints is the guest's own statement.
+SCRIPT = """#!/usr/bin/python3
+import hashlib, json, os, socket, subprocess
+os.makedirs("/run/look", exist_ok=True)
+subprocess.run(["mount", "-o", "ro", "LABEL=config-2", "/run/look"], check=True)
+def digest(path):
+    return hashlib.sha256(open(path, "rb").read()).hexdigest()
+said = {
+    "hostname": socket.gethostname(),
+    "text": digest("/etc/motd.injected"),
+    "binary": digest("/root/blob"),
+    "key": open("/home/debian/.ssh/authorized_keys").read().split()[-2],
+    "meta": json.load(open("/run/look/openstack/latest/meta_data.json"))["meta"],
+}
+# One write: the kernel and systemd speak on the same line.
+console = os.open("/dev/ttyS0", os.O_WRONLY)
+os.write(console, ("\\nCONFIRMATION " + json.dumps(said) + " END\\n").encode())
 """
 
 
@@ -40,7 +44,7 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def confirmation(console: str) -> Any:
-    return json.loads(console.partition("BEGIN CONFIRMATION")[2].partition("END CONFIRMATION")[0])
+    return json.loads(console.partition("CONFIRMATION ")[2].partition(" END")[0])
 
 
 @pytest.mark.parametrize("machine", ["q35", "pc"])

@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -30,6 +29,7 @@ from injector.virt.libvirt.domain import domain_xml
 from injector.virt.libvirt.host import Host
 from tests import builders as a
 from tests.hypervisors import GUESTS, STATE_ROOT, Stage, on_qemu
+from tests.reach import a_seat_for_anybody
 from tests.unit.test_domain_xml import BLUEPRINTS
 
 LIBVIRTD = Path("/var/run/libvirt/libvirt-sock")
@@ -391,11 +391,11 @@ def test_a_daemon_that_may_only_use_libvirt_boots_and_keeps_its_files(directory:
         path.chmod(mode)
     proxy = Proxy(directory / "sock")
     os.chown(proxy.path, NOBODY, NOBODY)
-    try:
+    with a_seat_for_anybody() as seat:
         ended = subprocess.run(
-            [sys.executable, "-m", "tests.system.unprivileged_guest", str(state), proxy.uri],
-            cwd=PROJECT,
-            env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", "INJECTOR_TEST_GUESTS": str(GUESTS)},
+            [seat.python, "-m", "tests.system.unprivileged_guest", str(state), proxy.uri],
+            cwd="/",
+            env=seat.environment | {"INJECTOR_TEST_GUESTS": str(GUESTS)},
             user=NOBODY,
             group=NOBODY,
             extra_groups=[],
@@ -405,8 +405,7 @@ def test_a_daemon_that_may_only_use_libvirt_boots_and_keeps_its_files(directory:
             timeout=400,
             check=False,
         )
-    finally:
-        proxy.close()
+    proxy.close()
     assert ended.returncode == 0, ended.stderr
     told = json.loads(ended.stdout)
     assert told.pop("console").replace("\r\n", "\n").endswith('injector-guest: {"status": "done"}\n')

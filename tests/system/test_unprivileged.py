@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.daemon import Daemon, a_daemon, b64
+from tests.daemon import Daemon, User, a_daemon, b64
+from tests.reach import a_seat_for_anybody
 from tests.system.conftest import House, furnish
 from tests.system.test_tiny_guest import check_owners
 
@@ -19,19 +20,20 @@ USER = "injector-test"
 
 
 @pytest.fixture(scope="module")
-def user() -> Iterator[str]:
+def user() -> Iterator[User]:
     """A user with its own primary group; removed afterwards."""
     if "injector" not in {group.gr_name for group in grp.getgrall()}:
         subprocess.run(["groupadd", "--system", "injector"], check=True)
     if USER not in {entry.pw_name for entry in pwd.getpwall()}:
         subprocess.run(["useradd", "--system", "--no-create-home", "--groups", "injector,libvirt", USER], check=True)
-    yield USER
+    with a_seat_for_anybody() as seat:
+        yield User(USER, seat)
     subprocess.run(["userdel", USER], check=True)
 
 
-def prepare(daemon: Daemon, user: str) -> None:
+def prepare(daemon: Daemon, user: User) -> None:
     """What the tmpfiles.d snippet does for an installed service."""
-    owner, qemu = pwd.getpwnam(user), grp.getgrnam("libvirt-qemu").gr_gid
+    owner, qemu = pwd.getpwnam(user.name), grp.getgrnam("libvirt-qemu").gr_gid
     daemon.state.mkdir(mode=0o711)
     os.chown(daemon.state, owner.pw_uid, owner.pw_gid)
     for name in ("instances", "base", "images"):
@@ -44,11 +46,11 @@ def prepare(daemon: Daemon, user: str) -> None:
     shutil.chown(daemon.log, owner.pw_uid)
 
 
-def test_boot_receipt_delete_with_two_guests_on_one_base(user: str) -> None:
+def test_boot_receipt_delete_with_two_guests_on_one_base(user: User) -> None:
     with a_daemon({"libvirt": {"shutdown_timeout": 10}}, user=user) as daemon:
         prepare(daemon, user)
         daemon.start()
-        assert os.stat(f"/proc/{daemon.pid}").st_uid == pwd.getpwnam(user).pw_uid
+        assert os.stat(f"/proc/{daemon.pid}").st_uid == pwd.getpwnam(user.name).pw_uid
         house: House = furnish(daemon)
         ids = [daemon.boot(house.tiny, name, user_data=b64("#!/bin/sh\n:\n")) for name in ("one", "two")]
         for server_id in ids:
