@@ -16,7 +16,7 @@ class ApiSettings:
     socket_group: str | None
     host: str = "127.0.0.1"
     port: int | None = 8774
-    threads: int = 10
+    threads: int = 6
     max_request_body_size: int = 1024 * 1024
     enable_instance_password: bool = True
     password_length: int = 12
