@@ -22,7 +22,7 @@ class InjectionPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether KVM was proven: ``virt_type`` is ``kvm``, ``qemu`` or ``test`` (no guests run), ``reason`` says what was seen."""
+    """Whether KVM was proven: ``virt_type`` is ``kvm``, ``qemu`` or ``test``, ``reason`` says what was seen."""
 
     virt_type: str
     cpu_mode: str
