@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -13,7 +14,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 
 from injector.compute import recipe
 from injector.compute.journal import Journal
-from injector.compute.lanes import Lanes
+from injector.compute.lanes import Build, Lanes
 from injector.compute.verdict import Action, Judgement, judge
 from injector.compute.watch import Watch
 from injector.errors import HostError, InjectorError, NotFound
@@ -87,9 +88,7 @@ class ComputeManager:
     # what others ask
 
     def ring(self, instance_id: str) -> None:
-        instance = self._assignment(instance_id)
-        build = instance is not None and instance.state is State.BUILDING
-        self._lanes.enter(instance_id, build=build, look=self._look)
+        self._lanes.enter(instance_id, self._look)
 
     def console(self, instance_id: str, length: int) -> str:
         if self._assignment(instance_id) is None:
@@ -102,12 +101,18 @@ class ComputeManager:
 
     # the work
 
-    def _look(self, instance_id: str) -> None:
+    def _look(self, instance_id: str) -> Build | None:
         """Read the record and do what it says. A compute that cannot reach the record does nothing."""
         instance = self._assignment(instance_id)
         if instance is None:
             self._host.driver.destroy(instance_id)
-            return
+            return None
+        if instance.state is State.BUILDING:
+            return functools.partial(self._do, instance)
+        self._do(instance)
+        return None
+
+    def _do(self, instance: Instance) -> None:
         with request_scope(Context(instance.request_id, instance.user_id, instance.project_id)):
             self._work(instance)
 
@@ -218,7 +223,7 @@ class ComputeManager:
         for instance_id in found - assigned.keys():
             if not self._lanes.busy(instance_id):
                 LOG.warning("instance %s: nothing asks for it here; it is removed", instance_id)
-                self._lanes.enter(instance_id, build=False, look=self._look)
+                self._lanes.enter(instance_id, self._look)
         for instance in assigned.values():
             if instance.state in WORKING:
                 self.ring(instance.id)
@@ -226,18 +231,18 @@ class ComputeManager:
                 self._undo(instance)
             elif instance.launched_at is not None:
                 # In a lane: a guest that hangs costs a worker, not the patrol or the start of the daemon.
-                self._lanes.enter(instance.id, build=False, look=self._agree)
+                self._lanes.enter(instance.id, self._agree)
 
-    def _agree(self, instance_id: str) -> None:
+    def _agree(self, instance_id: str) -> Build | None:
         """Where the hypervisor and the record differ, the hypervisor is right."""
         instance = self._assignment(instance_id)
         if instance is None or instance.state in WORKING:
-            self._look(instance_id)
-            return
+            return self._look(instance_id)
         try:
             self._compare(instance)
         except InjectorError as error:
             LOG.warning("instance %s: cannot be compared with its record: %s", instance_id, error)
+        return None
 
     def _compare(self, instance: Instance) -> None:
         seen = self._host.driver.state(instance.id)

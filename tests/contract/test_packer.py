@@ -20,6 +20,7 @@ from injector.model.secret import Secret
 from injector.settings import DriveSettings
 from tests import builders as a
 from tests import judges, outside
+from tests.pycdlib_packer import PycdlibPacker
 
 VOLUME = Volume(a.NOON)
 
@@ -40,7 +41,7 @@ def pack(packer: Packer, tree: Tree, volume: Volume = VOLUME) -> bytes:
     return into.getvalue()
 
 
-@pytest.fixture(params=[Iso9660Packer()], ids=lambda packer: packer.format)
+@pytest.fixture(params=[Iso9660Packer(), PycdlibPacker()], ids=lambda packer: type(packer).__name__)
 def packer(request: pytest.FixtureRequest) -> Packer:
     found: Packer = request.param
     return found

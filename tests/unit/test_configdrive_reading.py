@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from injector.inject.configdrive import ecma119
-from injector.inject.configdrive.dates import set_dates
 from injector.inject.configdrive.iso9660 import Iso9660Packer
 from injector.inject.configdrive.packer import Volume
 from injector.inject.configdrive.reading import label_of, read_iso9660
 from tests import builders as a
+from tests.iso_dates import set_dates
 
 TREE = {
     "openstack/content/0000": b"hello",

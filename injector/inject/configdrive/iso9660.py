@@ -1,19 +1,24 @@
-"""Packs a config drive as ISO9660 with Rock Ridge and Joliet, in process, by pycdlib."""
+"""Packs a config drive as ISO9660 with Rock Ridge and Joliet: two trees over the same content, each content once.
+
+The disk, by sectors: 16 empty, the two descriptors and their end, the sector that names Rock Ridge, the path tables
+and the directories of each tree, the content.
+"""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import BinaryIO, Protocol
 
-import pycdlib
-
-from injector.inject.configdrive.dates import set_dates
+from injector.inject.configdrive import isofields as fields
+from injector.inject.configdrive.isofields import DIRECTORY_MODE, FILE_MODE, SECTOR, Extent, Moment
 from injector.inject.configdrive.packer import Volume
 from injector.inject.configdrive.tree import Tree
 
-_FILE_MODE = 0o100444
-_DIRECTORY_MODE = 0o040555
+_SYSTEM_AREA = 16
+_EXTENSION = Extent(_SYSTEM_AREA + 3, len(fields.EXTENSION_ENTRY))
+_FIRST_FREE = _EXTENSION.sector + 1
 
 
 class Iso9660Packer:
@@ -22,58 +27,208 @@ class Iso9660Packer:
     format = "iso9660"
 
     def pack(self, tree: Tree, volume: Volume, into: BinaryIO) -> None:
-        iso = pycdlib.PyCdlib()
-        iso.new(
-            interchange_level=3,
-            joliet=3,
-            rock_ridge="1.09",
-            sys_ident="LINUX",
-            vol_ident=volume.label,
-            pub_ident_str=volume.publisher,
-            app_ident_str=volume.publisher,
-        )
-        try:
-            for path in _directories(tree):
-                iso.add_directory(_iso_path(path), _last(path), f"/{path}", _DIRECTORY_MODE)
-            _add_files(iso, tree)
-            packed = io.BytesIO()
-            iso.write_fp(packed)
-        finally:
-            iso.close()
-        image = packed.getbuffer()
-        # pycdlib takes every date from the clock and cannot be told otherwise.
-        set_dates(image, volume.made_at)
-        into.write(image)
+        date = Moment.of(volume.made_at)
+        root = _directories(tree)
+        primary = _Side(root, _Primary(date), _FIRST_FREE)
+        joliet = _Side(root, _Joliet(), primary.end)
+        contents, end = _placed(tree, joliet.end)
+        sides = (primary, joliet)
+        files = {path: contents[content] for path, content in tree.items()}
+        into.write(bytes(_SYSTEM_AREA * SECTOR))
+        for side in sides:
+            into.write(fields.descriptor(side.described(end, date), volume.label, volume.publisher, date))
+        into.write(fields.TERMINATOR + fields.padded(fields.EXTENSION_ENTRY))
+        for side in sides:
+            into.writelines(side.path_tables())
+            into.writelines(side.directories(files, date))
+        into.writelines(fields.padded(content) for content in contents)
 
 
-def _add_files(iso: Any, tree: Tree) -> None:
-    first: dict[bytes, str] = {}
-    for path, content in tree.items():
-        iso_path = f"{_iso_path(path)};1"
-        twin = first.setdefault(content, iso_path)
-        if twin == iso_path:
-            iso.add_fp(io.BytesIO(content), len(content), iso_path, _last(path), f"/{path}", _FILE_MODE)
-        else:
-            iso.add_hard_link(iso_old_path=twin, iso_new_path=iso_path, rr_name=_last(path))
-            iso.add_hard_link(iso_old_path=twin, joliet_new_path=f"/{path}")
+@dataclass(eq=False, slots=True)
+class _Directory:
+    """What lies in one directory of the tree; ``files`` are paths of the tree by name."""
+
+    name: str = ""
+    below: dict[str, _Directory] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def links(self) -> int:
+        """As ``stat`` counts them: its name, itself, and the ``..`` of each directory below."""
+        return 2 + len(self.below)
 
 
-def _directories(tree: Tree) -> Iterator[str]:
-    """Every directory of the tree once, parents first."""
-    seen: set[str] = set()
+def _directories(tree: Tree) -> _Directory:
+    root = _Directory()
     for path in tree:
-        parts = path.split("/")[:-1]
-        for depth in range(1, len(parts) + 1):
-            directory = "/".join(parts[:depth])
-            if directory not in seen:
-                seen.add(directory)
-                yield directory
+        *parents, name = path.split("/")
+        inside = root
+        for parent in parents:
+            inside = inside.below.setdefault(parent, _Directory(parent))
+        inside.files[name] = path
+    return root
 
 
-def _last(path: str) -> str:
-    return path.rpartition("/")[2]
+def _placed(tree: Tree, free: int) -> tuple[Mapping[bytes, Extent], int]:
+    """Where each content lies, in the order of the disk, and the number of sectors of the whole."""
+    found: dict[bytes, Extent] = {}
+    for content in tree.values():
+        if content not in found:
+            found[content] = Extent(free, len(content))
+            free += fields.sectors(len(content))
+    return found, free
 
 
-def _iso_path(path: str) -> str:
-    """The plain ISO9660 name, which no reader of drives looks at: capitals, digits, underscores and one dot."""
-    return "/" + path.upper().replace("-", "_")
+class _Names(Protocol):
+    """How one of the two trees names what is in it, and what it says of it besides (its system use)."""
+
+    kind: int
+
+    def directory(self, name: str, /) -> bytes: ...
+
+    def file(self, name: str, /) -> bytes: ...
+
+    def of_itself(self, directory: _Directory, is_root: bool, /) -> bytes: ...
+
+    def of_child(self, name: str, mode: int, links: int, /) -> bytes: ...
+
+
+class _Primary:
+    """For Linux: identifiers as the standard wants them, which no reader looks at, beside Rock Ridge's real names."""
+
+    kind = fields.PRIMARY
+
+    def __init__(self, date: Moment) -> None:
+        self._date = date
+
+    def directory(self, name: str) -> bytes:
+        return re.sub("[^A-Z0-9_]", "_", name.upper()).encode()
+
+    def file(self, name: str) -> bytes:
+        stem, _, ending = name.partition(".")
+        return self.directory(stem) + b"." + self.directory(ending) + b";1"
+
+    def of_itself(self, directory: _Directory, is_root: bool) -> bytes:
+        if is_root:
+            return fields.root_itself(directory.links, self._date, _EXTENSION)
+        return fields.attributes(DIRECTORY_MODE, directory.links, self._date)
+
+    def of_child(self, name: str, mode: int, links: int) -> bytes:
+        return fields.named(name, mode, links, self._date)
+
+
+class _Joliet:
+    """For Windows: the real names are the identifiers, in UCS-2, and nothing more is said."""
+
+    kind = fields.JOLIET
+
+    def directory(self, name: str) -> bytes:
+        return name.encode("utf-16-be")
+
+    def file(self, name: str) -> bytes:
+        return self.directory(name)
+
+    def of_itself(self, _directory: _Directory, _is_root: bool) -> bytes:
+        return b""
+
+    def of_child(self, _name: str, _mode: int, _links: int) -> bytes:
+        return b""
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A directory record before it is known where its ``target`` lies: a folder's number, or a path of the tree."""
+
+    identifier: bytes
+    system_use: bytes
+    target: int | str
+
+    @property
+    def length(self) -> int:
+        return fields.record_length(self.identifier, self.system_use)
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """A directory as one of the trees has it; ``parent`` is a folder's number, from 0 for the root."""
+
+    directory: _Directory
+    identifier: bytes
+    parent: int
+    rows: list[_Row]
+
+
+class _Side:
+    """One of the two trees, its folders in the order of the path table, laid out from ``start`` to before ``end``."""
+
+    def __init__(self, root: _Directory, names: _Names, start: int) -> None:
+        self._kind = names.kind
+        self._folders = _folders(root, names)
+        self._table = Extent(start, len(b"".join(self._path_table("<", [0] * len(self._folders)))))
+        self._extents: list[Extent] = []
+        self.end = start + 2 * fields.sectors(self._table.size)
+        for folder in self._folders:
+            self._extents.append(Extent(self.end, _size(folder.rows)))
+            self.end += fields.sectors(self._extents[-1].size)
+
+    def described(self, sectors: int, date: Moment) -> fields.Described:
+        root = fields.record(fields.SELF, self._extents[0], date, directory=True)
+        return fields.Described(self._kind, sectors, self._table, root)
+
+    def path_tables(self) -> Iterator[bytes]:
+        starts = [extent.sector for extent in self._extents]
+        for order in "<>":
+            yield fields.padded(b"".join(self._path_table(order, starts)))
+
+    def _path_table(self, order: str, starts: list[int]) -> Iterator[bytes]:
+        for folder, sector in zip(self._folders, starts, strict=True):
+            yield fields.path_record(folder.identifier, sector, folder.parent + 1, order)
+
+    def directories(self, files: Mapping[str, Extent], date: Moment) -> Iterator[bytes]:
+        for folder in self._folders:
+            sector = bytearray()
+            for row in folder.rows:
+                if len(sector) % SECTOR + row.length > SECTOR:
+                    sector += bytes(-len(sector) % SECTOR)
+                directory = isinstance(row.target, int)
+                extent = self._extents[row.target] if isinstance(row.target, int) else files[row.target]
+                sector += fields.record(row.identifier, extent, date, directory=directory, system_use=row.system_use)
+            yield fields.padded(sector)
+
+
+def _folders(root: _Directory, names: _Names) -> list[_Folder]:
+    """Breadth first, each level in the order of its identifiers, as ECMA-119 (6.9.1) has the path table."""
+    folders = [_Folder(root, fields.SELF, 0, [])]
+    for number, folder in enumerate(folders):
+        above = folders[folder.parent].directory
+        folder.rows.append(_Row(fields.SELF, names.of_itself(folder.directory, number == 0), number))
+        folder.rows.append(_Row(fields.PARENT, names.of_itself(above, False), folder.parent))
+        for identifier, child in _sorted(folder.directory, names):
+            if isinstance(child, _Directory):
+                use = names.of_child(child.name, DIRECTORY_MODE, child.links)
+                folder.rows.append(_Row(identifier, use, len(folders)))
+                folders.append(_Folder(child, identifier, number, []))
+            else:
+                use = names.of_child(child.rpartition("/")[2], FILE_MODE, 1)
+                folder.rows.append(_Row(identifier, use, child))
+    return folders
+
+
+def _sorted(directory: _Directory, names: _Names) -> list[tuple[bytes, _Directory | str]]:
+    """What lies in a directory in the order of its identifiers; ValueError when two of them are one."""
+    found: dict[bytes, _Directory | str] = {names.directory(name): one for name, one in directory.below.items()}
+    for name, path in directory.files.items():
+        found[names.file(name)] = path
+    if len(found) != len(directory.below) + len(directory.files):
+        raise ValueError("two names in one directory are one to ISO9660")
+    return sorted(found.items())
+
+
+def _size(rows: list[_Row]) -> int:
+    """Bytes of a directory in whole sectors: no record crosses from one into the next."""
+    size = 0
+    for row in rows:
+        if size % SECTOR + row.length > SECTOR:
+            size += -size % SECTOR
+        size += row.length
+    return fields.sectors(size) * SECTOR
