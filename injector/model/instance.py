@@ -64,7 +64,6 @@ class Step(StrEnum):
     DEFINE = "define"
     DELIVER = "deliver"
     START = "start"
-    FORWARD = "forward"
     RUNNING = "running"
 
 

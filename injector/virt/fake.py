@@ -93,7 +93,6 @@ class FakeDriver:
             spawned = self._injection.deliver(delivery)
             enter(Step.START)
             self._switch_on(guest, order.instance)
-            enter(Step.FORWARD)
             self._open_doors(guest, order.instance)
         return spawned
 

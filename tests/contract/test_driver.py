@@ -35,7 +35,7 @@ from injector.virt.fake import FakeDriver
 from tests import builders as a
 from tests.hypervisors import Stage, free_port, in_memory, listeners, on_qemu, on_test_hypervisor
 
-STEPS = (Step.IMAGE, Step.DISK, Step.DEFINE, Step.DELIVER, Step.START, Step.FORWARD)
+STEPS = (Step.IMAGE, Step.DISK, Step.DEFINE, Step.DELIVER, Step.START)
 KINDS = {"fake": in_memory, "libvirt-test": on_test_hypervisor, "libvirt-qemu": on_qemu}
 SYSTEM = "libvirt-qemu"
 

@@ -68,7 +68,7 @@ def test_claims_are_held_until_it_is_gone_or_its_only_build_failed(state: State,
 
 
 def test_the_steps_come_in_this_order_and_the_last_mark_is_where_it_stands() -> None:
-    assert " ".join(Step) == "schedule image disk define deliver start forward running"
+    assert " ".join(Step) == "schedule image disk define deliver start running"
     assert builders.an_instance().step is None
     marks = (Mark(Step.SCHEDULE, builders.NOON), Mark(Step.IMAGE, builders.NOON))
     assert builders.an_instance(marks=marks).step is Step.IMAGE

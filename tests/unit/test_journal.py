@@ -16,7 +16,7 @@ INSTANCE = "5ca1ab1e-0000-4000-8000-000000000001"
 def test_the_last_intent_is_read(tmp_path: Path) -> None:
     journal = Journal(tmp_path, None)
     assert journal.read(INSTANCE) is None
-    for step in (Step.SCHEDULE, Step.FORWARD, Step.DISK):
+    for step in (Step.SCHEDULE, Step.DELIVER, Step.DISK):
         journal.write(INSTANCE, Intent(3, step))
         assert journal.read(INSTANCE) == Intent(3, step)
     written = tmp_path / INSTANCE / "intent.json"

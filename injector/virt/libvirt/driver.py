@@ -84,7 +84,7 @@ class LibvirtDriver:
             domain = self._define(build, made)
             spawned = self._deliver(build, made)
             self._start(build, domain)
-            self._forward(build, domain)
+            self._make_forwards(domain, order.instance)
             undo.pop_all()
         return spawned
 
@@ -131,10 +131,6 @@ class LibvirtDriver:
         self._console.prepare(build.workspace)
         build.enter(Step.START)
         power.switch_on(domain, self._settings.libvirt.start_timeout)
-
-    def _forward(self, build: _Build, domain: Domain) -> None:
-        build.enter(Step.FORWARD)
-        self._make_forwards(domain, build.instance)
 
     def _undo(self, instance_id: str) -> None:
         """What cannot be undone now is found by ``local`` later; the failure that led here is the one to tell."""
