@@ -23,6 +23,7 @@ LOG = logging.getLogger(__name__)
 # Parameters of Bus.call and of the library's own call: an argument of these names would never arrive.
 RESERVED = frozenset({"ctxt", "method", "server", "timeout", "version"})
 _CAST = "is_cast"
+_LEAVES = frozenset({type(None), bool, int, str})
 
 Envelope = dict[str, Any]
 
@@ -123,11 +124,13 @@ def refuse_unless_plain(value: object, where: str) -> None:
                 raise TypeError(f"{where} is {value}, which JSON has no word for")
         case list() | tuple():
             for index, item in enumerate(value):
-                refuse_unless_plain(item, f"{where}[{index}]")
+                if type(item) not in _LEAVES:
+                    refuse_unless_plain(item, f"{where}[{index}]")
         case dict():
             for key, item in value.items():
                 if not isinstance(key, str):
                     raise TypeError(f"{where} has a key that is a {type(key).__name__}, not a str")
-                refuse_unless_plain(item, f"{where}.{key}")
+                if type(item) not in _LEAVES:
+                    refuse_unless_plain(item, f"{where}.{key}")
         case _:
             raise TypeError(f"{where} is a {type(value).__name__}: the bus carries only JSON values")
