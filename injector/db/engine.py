@@ -26,7 +26,6 @@ def open_engine(connection: str) -> Engine:
         _make_private(url.database)
     engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS}, pool_size=8, max_overflow=32)
     event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -38,7 +37,7 @@ def _make_private(path: str) -> None:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    # The driver's own BEGIN comes too late and too weak; ours is in _begin_sqlite.
+    # The driver's own BEGIN comes too late and too weak; ours is in begin_writing.
     connection.isolation_level = None
     cursor = connection.cursor()
     # Each connection has a cache of its own, 2 MB unless told otherwise; the kernel keeps the file's pages anyway.
@@ -47,12 +46,12 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    """Only what writes needs a transaction; to the driver itself, which costs a tenth of the way through the engine.
+def begin_writing(connection: Connection) -> None:
+    """To be called first in a transaction that writes; to the driver itself, at a tenth of the way through the engine.
 
-    A transaction that reads first and writes later would fail at once, not wait, if another wrote in between.
+    On SQLite one that reads first and writes later would fail at once, not wait, if another wrote in between.
     """
-    if connection.get_execution_options().get("injector_writes", False):
+    if connection.dialect.name == "sqlite":
         driver: Any = connection.connection.dbapi_connection
         driver.execute("BEGIN IMMEDIATE")
 
@@ -111,7 +110,8 @@ def _run_alembic(engine: Engine) -> str:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     try:
-        with engine.connect().execution_options(injector_writes=True) as connection, connection.begin():
+        with engine.begin() as connection:
+            begin_writing(connection)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except CommandError as error:

@@ -86,15 +86,14 @@ class Store:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with _translated(), self._engine.begin() as connection:
+        with _translated(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with _translated(), self._engine.connect() as connection:
-            writing = connection.execution_options(injector_writes=True)
-            with writing.begin():
-                yield writing
+        with _translated(), self._engine.begin() as connection:
+            engines.begin_writing(connection)
+            yield connection
 
     def _add(self, table: Table, clash: InjectorError, **row: Any) -> None:
         try:
