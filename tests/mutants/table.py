@@ -122,7 +122,7 @@ _EQUIVALENT: Mapping[str, tuple[tuple[str, str, str], ...]] = {
     "injector/compute/lanes.py": (
         ("Lanes.__init__", "'build' -> 'XXbuild'", "a thread's name"),
         ("Lanes.__init__", "'action' -> 'XXaction'", "a thread's name"),
-        ("Lanes._rung_meanwhile", "return False -> return None", "only its truth is looked at"),
+        ("Lanes._again", "return False -> return None", "only its truth is looked at"),
     ),
     "injector/dispatcher/choose.py": (
         (
