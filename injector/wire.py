@@ -13,7 +13,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -21,9 +21,11 @@ from injector.errors import InternalError
 from injector.model import (
     boot,
     flavor,
+    generation,
     guest,
     host,
     image,
+    ingredients,
     instance,
     keypair,
     network,
@@ -34,12 +36,16 @@ from injector.model import (
     secret,
 )
 
+_Kind = TypeVar("_Kind")
+
 VERSIONS: Mapping[type[Any], int] = {
     boot.BootRequest: 1,
     flavor.Flavor: 1,
+    generation.Generation: 1,
     guest.GuestVerdict: 1,
     host.HostFacts: 1,
     image.Image: 1,
+    ingredients.Ingredients: 1,
     instance.Instance: 1,
     keypair.KeyPair: 1,
     network.Forward: 1,
@@ -127,13 +133,13 @@ def from_text(text: str) -> Any:
         raise InternalError(f"a {envelope.type} cannot be read: {error}") from error
 
 
-def payload_to_bytes(value: payload.Payload) -> bytes:
-    """A payload in clear, for the sealer only."""
+def to_clear(value: Any) -> bytes:
+    """A value with its secrets in clear, for the sealer only."""
     return msgspec.json.encode(value, enc_hook=_encode_secret)
 
 
-def payload_from_bytes(data: bytes) -> payload.Payload:
-    return msgspec.json.decode(data, type=payload.Payload, dec_hook=_decode_secret)
+def from_clear(data: bytes, kind: type[_Kind]) -> _Kind:
+    return msgspec.json.decode(data, type=kind, dec_hook=_decode_secret)
 
 
 def fingerprint(kind: type[Any]) -> str:

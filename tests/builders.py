@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from injector.inject.channel import Delivery
+from injector.inject.configdrive.gather import gather
 from injector.model.boot import BootRequest, NicOrder
 from injector.model.context import Context
 from injector.model.flavor import Flavor
+from injector.model.generation import Generation
 from injector.model.host import HostFacts, InjectionPolicy, Verdict
 from injector.model.image import DiskFormat, Image, ImageStatus
 from injector.model.instance import Instance
@@ -23,6 +25,7 @@ from injector.model.plan import Carriage, ChannelKind, Plan
 from injector.model.receipt import Receipt
 from injector.model.secret import Sealed, Secret
 from injector.model.workspace import Workspace
+from injector.settings import DriveSettings
 from injector.system.vault import Vault
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -190,7 +193,8 @@ def a_delivery(**changes: Any) -> Delivery:
         "plan": a_plan(),
         "workspace": a_workspace(),
     }
-    return Delivery(**(values | changes))
+    values |= changes
+    return Delivery(**({"ingredients": gather(values["instance"], DriveSettings())} | values))
 
 
 def a_receipt(**changes: Any) -> Receipt:
@@ -202,6 +206,18 @@ def a_receipt(**changes: Any) -> Receipt:
         "drive_format": "iso9660",
     }
     return Receipt(**(values | changes))
+
+
+def a_generation(**changes: Any) -> Generation:
+    """The first config drive of a guest."""
+    values: dict[str, Any] = {
+        "number": 1,
+        "uuid": INSTANCE_ID,
+        "made_at": NOON,
+        "receipt": a_receipt(),
+        "ingredients": a_sealed(),
+    }
+    return Generation(**(values | changes))
 
 
 def a_drive_carriage(**changes: Any) -> Carriage:

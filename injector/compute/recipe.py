@@ -48,7 +48,8 @@ def build(kitchen: Kitchen, instance: Instance) -> Instance:
             raise HostError("the record came without its payload")
         payload = kitchen.vault.unseal(instance.id, instance.payload)
         spawned = kitchen.driver.spawn(Order(instance, payload), _enter(kitchen, instance))
-    _tell_launched(kitchen, instance, Launched(spawned.plan, spawned.receipt, datetime.now(UTC)))
+    launched = Launched(spawned.plan, spawned.receipt, datetime.now(UTC), spawned.generation)
+    _tell_launched(kitchen, instance, launched)
     return replace(instance, plan=spawned.plan, receipt=spawned.receipt)
 
 

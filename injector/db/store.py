@@ -17,6 +17,7 @@ from injector.db import engine as engines
 from injector.db import tables
 from injector.errors import Conflict, HostError, InjectorError, NoSpace, NotFound, OverQuota, StaleError
 from injector.model.flavor import Flavor
+from injector.model.generation import Generation
 from injector.model.host import HostFacts, Usage
 from injector.model.image import Image
 from injector.model.instance import WORKING, Instance, State
@@ -306,13 +307,20 @@ class Store:
             raise NotFound(f"Instance {instance_id} could not be found.", field="server")
         return Sealed(row.key_id, row.nonce, row.ciphertext)
 
-    def change(self, instance_id: str, decide: Callable[[Instance], Instance]) -> Instance:
+    def generations(self, instance_id: str) -> tuple[Generation, ...]:
+        """Those of an instance that are kept, the oldest first."""
+        return self._all(tables.generations, instance_id=instance_id)
+
+    def change(
+        self, instance_id: str, decide: Callable[[Instance], Instance], generation: Generation | None = None
+    ) -> Instance:
         """Save what ``decide`` makes of the record, provided the record is still what ``decide`` saw.
 
         ``decide`` may be called again when somebody else was quicker, so it must be pure; the same value back means
         nothing is saved. Claims follow the record: they are let go with it, and made again when forwards moved.
+        ``generation`` is kept with what is saved.
         """
-        saved = self._change_unread(instance_id, decide)
+        saved = self._change_unread(instance_id, decide, generation)
         for _ in range(_SAVE_ATTEMPTS):
             if saved is not None:
                 break
@@ -324,14 +332,16 @@ class Store:
                 after = decide(before)
                 if after == before:
                     return before
-                saved = _save(connection, before, after)
+                saved = _save(connection, before, after, generation)
         if saved is None:
             raise StaleError(f"instance {instance_id} changes faster than it can be saved")
         if saved.state in WORKING:
             self._written[instance_id] = saved
         return saved
 
-    def _change_unread(self, instance_id: str, decide: Callable[[Instance], Instance]) -> Instance | None:
+    def _change_unread(
+        self, instance_id: str, decide: Callable[[Instance], Instance], generation: Generation | None
+    ) -> Instance | None:
         """Save on the strength of what was last written here, which spares a boot half of its statements.
 
         None when that cannot be: the record may have moved on, so only what was read may refuse.
@@ -346,16 +356,20 @@ class Store:
         if after == before:
             return None
         with self._writing() as connection:
-            return _save(connection, before, after)
+            return _save(connection, before, after, generation)
 
 
-def _save(connection: Connection, before: Instance, after: Instance) -> Instance | None:
+def _save(connection: Connection, before: Instance, after: Instance, generation: Generation | None) -> Instance | None:
     """The record as it is now, or None when it no longer was as ``before`` has it."""
     after = replace(after, revision=before.revision + 1, updated_at=datetime.now(UTC))
     seen = {"seen_id": before.id, "seen_revision": before.revision}
     if connection.execute(_SAVE_INSTANCE, _row(after) | seen).rowcount == 0:
         return None
     _follow(connection, before, after)
+    if generation is not None:
+        key = {"instance_id": after.id, "number": generation.number}
+        connection.execute(delete(tables.generations).filter_by(**key))
+        connection.execute(insert(tables.generations), {**key, "document": wire.to_text(generation)})
     return after
 
 
@@ -383,7 +397,8 @@ def _keep_payload(connection: Connection, instance: Instance) -> None:
 
 def _follow(connection: Connection, before: Instance, after: Instance) -> None:
     if after.state is State.DELETED:
-        connection.execute(delete(tables.payloads).filter_by(instance_id=after.id))
+        for table in (tables.payloads, tables.generations):
+            connection.execute(delete(table).filter_by(instance_id=after.id))
     moved = (before.host, before.nics, before.forwards) != (after.host, after.nics, after.forwards)
     if not moved and before.holds_claims == after.holds_claims:
         return

@@ -79,6 +79,15 @@ payloads = Table(
 )
 
 
+generations = Table(
+    "generations",
+    metadata,
+    Column("instance_id", _ID, ForeignKey("instances.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    _document(),
+)
+
+
 def _claimant() -> Column[str]:
     return Column("instance_id", _ID, ForeignKey("instances.id"), nullable=False, index=True)
 

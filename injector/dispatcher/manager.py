@@ -18,7 +18,7 @@ from injector.model.context import Context
 from injector.model.host import HostFacts, Usage
 from injector.model.instance import WORKING, Instance, Mark, State, Step
 from injector.model.network import Forward, Nic
-from injector.model.report import Failed, Report
+from injector.model.report import Failed, Launched, Report
 from injector.network import allocate
 from injector.settings import DispatcherSettings
 
@@ -87,7 +87,8 @@ class DispatcherManager:
         try:
             if isinstance(report, Failed) and report.elsewhere and self._moved(host, instance_id, attempt, report):
                 return True
-            self._store.change(instance_id, lambda seen: record.taken_by(seen, host, attempt, report))
+            made = report.generation if isinstance(report, Launched) else None
+            self._store.change(instance_id, lambda seen: record.taken_by(seen, host, attempt, report), made)
         except (StaleError, NotFound) as error:
             LOG.info("%s of %s, attempt %s: let go: %s", type(report).__name__, host, attempt, error)
             return False

@@ -44,6 +44,7 @@ def _launched(instance: Instance, report: Launched) -> Instance:
         State.ACTIVE,
         plan=report.plan,
         receipt=report.receipt,
+        generation=report.generation.number if report.generation else 0,
         launched_at=report.at,
         marks=(*instance.marks, Mark(Step.RUNNING, report.at)),
         fault=None,

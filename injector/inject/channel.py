@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from injector.model.ingredients import Ingredients
 from injector.model.instance import Instance
 from injector.model.payload import Payload
 from injector.model.plan import Carriage, Plan
@@ -24,12 +25,16 @@ class Fitting:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Everything one delivery needs: the record, the payload in clear, the plan and the place on this host."""
+    """Everything one delivery needs: the record, the payload in clear, the plan and the place on this host.
+
+    ``ingredients`` are what the channel gathered, or what it had gathered when it made the same before.
+    """
 
     instance: Instance
     payload: Payload
     plan: Plan
     workspace: Workspace
+    ingredients: Ingredients | None = None
 
 
 class Channel(Protocol):
@@ -42,6 +47,10 @@ class Channel(Protocol):
 
     def fittings(self, plan: Plan, workspace: Workspace) -> tuple[Fitting, ...]:
         """The disks the domain must have for this delivery."""
+        ...
+
+    def gather(self, delivery: Delivery) -> Ingredients | None:
+        """What must be kept beside record and payload to make the same again; None when that is nothing."""
         ...
 
     def deliver(self, delivery: Delivery) -> Receipt:

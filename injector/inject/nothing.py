@@ -17,6 +17,9 @@ class NoChannel:
     def fittings(self, plan: Plan, workspace: Workspace) -> tuple[Fitting, ...]:  # noqa: ARG002 - the protocol's
         return ()
 
+    def gather(self, delivery: Delivery) -> None:
+        """Nothing is delivered, so nothing has to be kept."""
+
     def deliver(self, delivery: Delivery) -> Receipt:
         """ChannelBroken when something was promised after all: nothing is dropped in silence."""
         receipts.prove(receipts.contents_asked(delivery), {})

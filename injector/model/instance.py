@@ -89,6 +89,7 @@ class Instance:
     """One guest. ``revision`` counts the saves; ``attempt`` the hosts tried.
 
     ``payload`` stays sealed, and is with the record only on its way to a build: it is large, and kept apart.
+    ``generation`` is the number of the config drive it has now, 0 for none.
     """
 
     id: str
@@ -119,6 +120,7 @@ class Instance:
     tried: tuple[str, ...] = ()
     plan: Plan | None = None
     receipt: Receipt | None = None
+    generation: int = 0
     guest: GuestVerdict = field(default_factory=GuestVerdict)
     fault: Fault | None = None
     marks: tuple[Mark, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from injector.model.generation import Generation
 from injector.model.guest import GuestVerdict
 from injector.model.instance import Fault, State, Step
 from injector.model.plan import Plan
@@ -21,11 +22,12 @@ class Entering:
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """The guest runs and holds what the receipt says."""
+    """The guest runs and holds what the receipt says; ``generation`` is its first config drive, if it has one."""
 
     plan: Plan
     receipt: Receipt
     at: datetime
+    generation: Generation | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,18 @@ import hmac
 import os
 import secrets
 from pathlib import Path
+from typing import TypeVar
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from injector import wire
 from injector.errors import HostError
+from injector.model.ingredients import Ingredients
 from injector.model.payload import Payload
 from injector.model.secret import Sealed
+
+_Kind = TypeVar("_Kind", Payload, Ingredients)
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
@@ -30,12 +34,16 @@ class Vault:
         self._seal = AESGCM(hmac.digest(key, b"injector seal", "sha256"))
         self._digest_key = hmac.digest(key, b"injector receipt", "sha256")
 
-    def seal(self, instance_id: str, payload: Payload) -> Sealed:
+    def seal(self, instance_id: str, value: Payload | Ingredients) -> Sealed:
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        clear = wire.payload_to_bytes(payload)
+        clear = wire.to_clear(value)
         return Sealed(self.key_id, nonce, self._seal.encrypt(nonce, clear, instance_id.encode()))
 
     def unseal(self, instance_id: str, sealed: Sealed) -> Payload:
+        """HostError as in ``open``."""
+        return self.open(instance_id, sealed, Payload)
+
+    def open(self, instance_id: str, sealed: Sealed, kind: type[_Kind]) -> _Kind:
         """HostError when it was sealed under another key, for another instance, or was altered."""
         if sealed.key_id != self.key_id:
             raise HostError(f"the payload was sealed under key {sealed.key_id}, this host has {self.key_id}")
@@ -43,7 +51,7 @@ class Vault:
             clear = self._seal.decrypt(sealed.nonce, sealed.ciphertext, instance_id.encode())
         except InvalidTag as error:
             raise HostError("the stored payload of the instance was altered") from error
-        return wire.payload_from_bytes(clear)
+        return wire.from_clear(clear, kind)
 
     def digest(self, instance_id: str, secret: bytes) -> str:
         """``hmac-sha256:`` and hex: comparable for this instance only.

@@ -6,6 +6,7 @@ import json
 
 from injector import wire
 from injector.errors import InternalError
+from injector.model.generation import Generation
 from injector.model.plan import Plan
 from injector.model.receipt import Receipt
 from injector.model.workspace import Workspace
@@ -15,7 +16,13 @@ from injector.virt.driver import Spawned
 
 def keep(workspace: Workspace, attempt: int, spawned: Spawned) -> None:
     """Durable when this returns; NoSpace when the disk is full."""
-    content = {"attempt": attempt, "plan": wire.pack(spawned.plan), "receipt": wire.pack(spawned.receipt)}
+    generation = None if spawned.generation is None else wire.pack(spawned.generation)
+    content = {
+        "attempt": attempt,
+        "plan": wire.pack(spawned.plan),
+        "receipt": wire.pack(spawned.receipt),
+        "generation": generation,
+    }
     files.write_atomic(workspace.delivered, json.dumps(content).encode(), mode=0o600)
 
 
@@ -25,6 +32,7 @@ def recall(workspace: Workspace, attempt: int) -> Spawned | None:
         content = json.loads(workspace.delivered.read_bytes())
         if content["attempt"] != attempt:
             return None
-        return Spawned(wire.unpack(content["plan"], Plan), wire.unpack(content["receipt"], Receipt))
+        generation = content["generation"] and wire.unpack(content["generation"], Generation)
+        return Spawned(wire.unpack(content["plan"], Plan), wire.unpack(content["receipt"], Receipt), generation)
     except (FileNotFoundError, ValueError, KeyError, TypeError, InternalError):
         return None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from injector.model.generation import Generation
 from injector.model.guest import GuestVerdict
 from injector.model.host import HostFacts
 from injector.model.instance import Instance, State, Step
@@ -25,10 +26,11 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Spawned:
-    """What was decided, and what was delivered and read back."""
+    """What was decided, what was delivered and read back, and the config drive's generation if there is a drive."""
 
     plan: Plan
     receipt: Receipt
+    generation: Generation | None = None
 
 
 Enter = Callable[[Step], None]

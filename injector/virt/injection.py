@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from injector.inject import plan as choice
 from injector.inject.channel import Channel, Delivery, Fitting
 from injector.inject.configdrive.channel import ConfigDriveChannel
 from injector.inject.nothing import NoChannel
+from injector.model.generation import Generation
 from injector.model.host import InjectionPolicy
+from injector.model.ingredients import Ingredients
 from injector.model.plan import Carriage, ChannelKind
+from injector.model.receipt import Receipt
 from injector.model.workspace import Workspace
 from injector.settings import Settings
 from injector.system.vault import Vault
@@ -20,8 +24,9 @@ from injector.virt.driver import Order, Spawned
 class Injection:
     """The channels that a host offers, and the operator's policy."""
 
-    def __init__(self, channels: Mapping[ChannelKind, Channel], policy: InjectionPolicy) -> None:
+    def __init__(self, channels: Mapping[ChannelKind, Channel], policy: InjectionPolicy, vault: Vault) -> None:
         self._channels = channels
+        self._vault = vault
         self._policy = policy
 
     @property
@@ -38,12 +43,20 @@ class Injection:
 
     def deliver(self, delivery: Delivery) -> Spawned:
         """What was delivered is on disk when this returns: a daemon that dies after it can finish the build."""
-        spawned = Spawned(delivery.plan, self._channels[delivery.plan.channel].deliver(delivery))
+        channel, instance = self._channels[delivery.plan.channel], delivery.instance
+        ingredients = channel.gather(delivery)
+        receipt = channel.deliver(replace(delivery, ingredients=ingredients))
+        first = None if ingredients is None else self._first(instance.id, ingredients, receipt)
+        spawned = Spawned(delivery.plan, receipt, first)
         delivered.keep(delivery.workspace, delivery.instance.attempt, spawned)
         return spawned
+
+    def _first(self, instance_id: str, ingredients: Ingredients, receipt: Receipt) -> Generation:
+        sealed = self._vault.seal(instance_id, ingredients)
+        return Generation(1, ingredients.uuid, ingredients.made_at, receipt, sealed)
 
 
 def offered(settings: Settings, vault: Vault, group: int | None) -> Injection:
     """What this release can do; ``group`` is QEMU's, which reads what is delivered."""
     drive = ConfigDriveChannel(settings.drive, vault.digest, group)
-    return Injection({ChannelKind.CONFIG_DRIVE: drive, ChannelKind.NONE: NoChannel()}, settings.policy)
+    return Injection({ChannelKind.CONFIG_DRIVE: drive, ChannelKind.NONE: NoChannel()}, settings.policy, vault)

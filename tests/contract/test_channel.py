@@ -77,7 +77,9 @@ def a_delivery(
     workspace = a.a_workspace(directory)
     workspace.path.mkdir(parents=True, exist_ok=True)
     values: dict[str, Any] = {"items": items}
-    return Delivery(replace(instance, items=items), payload, a.a_plan(**(values | plan)), workspace)
+    chosen = a.a_plan(**(values | plan))
+    asking = replace(instance, items=items)
+    return a.a_delivery(instance=asking, payload=payload, plan=chosen, workspace=workspace)
 
 
 @pytest.mark.parametrize("kind", CHANNELS)

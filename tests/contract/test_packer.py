@@ -17,7 +17,6 @@ from injector.inject.configdrive.packer import Packer, Volume
 from injector.inject.configdrive.reading import label_of, read_iso9660
 from injector.inject.configdrive.tree import Tree, tree_of
 from injector.model.secret import Secret
-from injector.settings import DriveSettings
 from tests import builders as a
 from tests import judges, outside
 from tests.pycdlib_packer import PycdlibPacker
@@ -32,7 +31,7 @@ def a_tree(**payload: object) -> dict[str, bytes]:
     delivery = a.a_delivery(
         instance=a.an_instance(key=a.a_key(), asked_metadata={"röle": "web"}), payload=a.a_payload(**values)
     )
-    return dict(tree_of(contents_of(delivery, DriveSettings()), DriveSettings()))
+    return dict(tree_of(contents_of(delivery)))
 
 
 def pack(packer: Packer, tree: Tree, volume: Volume = VOLUME) -> bytes:

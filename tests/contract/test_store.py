@@ -214,3 +214,25 @@ def test_migrations_make_the_tables_of_the_code(store: Store) -> None:
 
     with store._engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_generations_are_kept_with_the_change_that_made_them_and_go_with_the_instance(store: Store) -> None:
+    store.add_instances((_instance(1),))
+    instance_id = _instance(1).id
+    first, second = builders.a_generation(), builders.a_generation(number=2)
+    for generation in (second, first, first):
+        store.change(instance_id, partial(_with_metadata, {"at": str(generation.number)}), generation)
+    assert store.generations(instance_id) == (first, second)
+    for state in (State.DELETING, State.DELETED):
+        store.change(instance_id, lambda seen, state=state: replace(seen, state=state))
+    assert store.generations(instance_id) == ()
+
+
+def test_a_change_that_is_refused_keeps_no_generation(store: Store) -> None:
+    def refuse(_: Instance) -> Instance:
+        raise Conflict("no")
+
+    store.add_instances((_instance(1),))
+    with pytest.raises(Conflict):
+        store.change(_instance(1).id, refuse, builders.a_generation())
+    assert store.generations(_instance(1).id) == ()

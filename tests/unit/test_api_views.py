@@ -211,5 +211,16 @@ def test_instances_have_no_field_the_view_was_not_told_of() -> None:
         "availability_zone",
         "state",
     }
-    shown |= {"host", "attempt", "plan", "guest", "fault", "marks", "launched_at", "terminated_at", "request_id"}
+    shown |= {
+        "host",
+        "attempt",
+        "plan",
+        "generation",
+        "guest",
+        "fault",
+        "marks",
+        "launched_at",
+        "terminated_at",
+        "request_id",
+    }
     assert {field.name for field in fields(Instance)} == hidden | shown

@@ -12,7 +12,8 @@ from hypothesis import given
 
 from injector.inject.channel import Delivery
 from injector.inject.configdrive import ec2
-from injector.inject.configdrive.contents import contents_of, qualified
+from injector.inject.configdrive.contents import contents_of
+from injector.inject.configdrive.gather import gather, qualified
 from injector.inject.configdrive.tree import LATEST, VERSIONS, Tree, tree_of
 from injector.model.instance import Instance
 from injector.model.network import NetworkKind, Route
@@ -51,8 +52,8 @@ EVERYTHING_PAYLOAD = a.a_payload(
 
 
 def drive_of(delivery: Delivery, **settings: Any) -> Tree:
-    chosen = DriveSettings(**settings)
-    return tree_of(contents_of(delivery, chosen), chosen)
+    ingredients = gather(delivery.instance, DriveSettings(**settings))
+    return tree_of(contents_of(replace(delivery, ingredients=ingredients)))
 
 
 def tree(instance: Instance | None = None, payload: Payload | None = None, **settings: Any) -> Tree:
@@ -304,7 +305,7 @@ def test_empty_secrets_are_none_and_one_left_out_takes_no_other_with_it(lost: It
     plan = a.a_plan(left_out=(LeftOut(a.an_item(lost, lost.value), "no"), LeftOut(a.an_item(name="/other"), "no")))
     payload = a.a_payload(user_data=Secret("#!"), admin_password=Secret("pw"))
     instance = a.an_instance(asked_metadata={"a": "1"})
-    contents = contents_of(a.a_delivery(plan=plan, payload=payload, instance=instance), DriveSettings())
+    contents = contents_of(a.a_delivery(plan=plan, payload=payload, instance=instance))
     found = {
         ItemKind.USER_DATA: contents.user_data,
         ItemKind.PASSWORD: contents.admin_password,
@@ -312,5 +313,5 @@ def test_empty_secrets_are_none_and_one_left_out_takes_no_other_with_it(lost: It
     }
     assert {kind for kind, content in found.items() if content is None} == {lost}
     empty = a.a_delivery(payload=a.a_payload(user_data=Secret(""), admin_password=Secret("")))
-    assert contents_of(empty, DriveSettings()).user_data is None
-    assert contents_of(empty, DriveSettings()).admin_password is None
+    assert contents_of(empty).user_data is None
+    assert contents_of(empty).admin_password is None

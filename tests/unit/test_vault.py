@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from injector import wire
 from injector.errors import HostError
+from injector.model.payload import Payload
 from injector.model.secret import Secret
 from injector.system.vault import Vault, open_vault
 from tests import builders
@@ -85,6 +86,6 @@ def test_what_is_stored_stays_readable_by_later_releases() -> None:
     key = hmac.digest(b"k" * 32, b"injector seal", "sha256")
     sealed = vault.seal("a", PAYLOAD)
     assert len(sealed.nonce) == 12
-    assert wire.payload_from_bytes(AESGCM(key).decrypt(sealed.nonce, sealed.ciphertext, b"a")) == PAYLOAD
+    assert wire.from_clear(AESGCM(key).decrypt(sealed.nonce, sealed.ciphertext, b"a"), Payload) == PAYLOAD
     digest_key = hmac.digest(b"k" * 32, b"injector receipt", "sha256")
     assert vault.digest("a", b"x") == "hmac-sha256:" + hmac.digest(digest_key, b"a\0x", "sha256").hex()

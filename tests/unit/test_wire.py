@@ -13,7 +13,7 @@ from injector import wire
 from injector.errors import InternalError
 from injector.model.instance import Fault, Mark, State, Step
 from injector.model.network import Forward
-from injector.model.payload import Item, ItemKind
+from injector.model.payload import Item, ItemKind, Payload
 from injector.model.report import Entering, Failed
 from injector.model.secret import Secret
 from tests import builders
@@ -26,11 +26,13 @@ FINGERPRINTS = {
     "Flavor": (1, "e66f1f114f128805"),
     "Forward": (1, "ef4077a8d7998c89"),
     "GuestVerdict": (1, "ec10f9beaca8abc3"),
+    "Generation": (1, "9c7b6dfedc3e8d81"),
     "HostFacts": (1, "7bbc5c95a0613587"),
     "Image": (1, "1efba4231cc25c34"),
-    "Instance": (1, "ace81e4ead78abce"),
+    "Ingredients": (1, "2865aea0cf064589"),
+    "Instance": (1, "c7ad011b189abeb0"),
     "KeyPair": (1, "dfb1b8c1f649c9fe"),
-    "Launched": (1, "e9371460d17b7063"),
+    "Launched": (1, "8a32d06b087d533d"),
     "Network": (1, "8d8304587e7984d0"),
     "Payload": (1, "1288e8c57aecf090"),
     "Plan": (1, "b330c459132160c2"),
@@ -86,7 +88,7 @@ def test_a_secret_inside_another_value_does_not_travel() -> None:
 
 def test_a_payload_comes_back_for_the_sealer() -> None:
     payload = builders.a_payload(user_data=Secret(b"\xff\x00"), files=(builders.a_file(mode=0o600),))
-    assert wire.payload_from_bytes(wire.payload_to_bytes(payload)) == payload
+    assert wire.from_clear(wire.to_clear(payload), Payload) == payload
 
 
 @pytest.mark.parametrize(

@@ -198,6 +198,7 @@ def _ours(instance: Instance) -> Document:
             "at": exact(guest.at),
         },
         "injector:plan": None if instance.plan is None else show_plan(instance.plan),
+        "injector:generation": instance.generation or None,
         "injector:marks": [{"step": mark.step.value, "at": exact(mark.at)} for mark in instance.marks],
         "injector:forwards": [
             {"host": "127.0.0.1", "host_port": one.host_port, "guest_port": one.guest_port, "mac": one.mac}

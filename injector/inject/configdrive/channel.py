@@ -14,11 +14,13 @@ from injector.inject.bus import drive_device
 from injector.inject.channel import Delivery, Fitting
 from injector.inject.configdrive.contents import Contents, contents_of
 from injector.inject.configdrive.evidence import seen_on, versions_on
+from injector.inject.configdrive.gather import gather
 from injector.inject.configdrive.iso9660 import Iso9660Packer
 from injector.inject.configdrive.packer import LABEL, Packer, Volume
 from injector.inject.configdrive.reading import label_of, read_iso9660
 from injector.inject.configdrive.tree import LATEST, Tree, knows, tree_of
 from injector.inject.receipt import SecretDigest, Seen, Thing
+from injector.model.ingredients import Ingredients
 from injector.model.payload import ItemKind
 from injector.model.plan import Carriage, ChannelKind, Plan
 from injector.model.receipt import Receipt
@@ -51,13 +53,17 @@ class ConfigDriveChannel:
         bus = plan.drive_bus or "scsi"
         return (Fitting(workspace.config_drive, drive_device(bus), bus),)
 
+    def gather(self, delivery: Delivery) -> Ingredients:
+        """What the drive will say beside what the record and the payload say, as the operator has it now."""
+        return gather(delivery.instance, self._settings)
+
     def deliver(self, delivery: Delivery) -> Receipt:
         """Make the drive and prove it. One that is there already stays, and must hold exactly this delivery."""
-        contents = contents_of(delivery, self._settings)
+        contents = contents_of(delivery)
         asked = _asked(delivery, contents)
-        tree = tree_of(contents, self._settings)
+        tree = tree_of(contents)
         try:
-            self._write(tree, delivery)
+            self._write(tree, delivery.workspace.config_drive, contents.ingredients)
             image = _read_again(delivery.workspace.config_drive)
         except OSError as error:
             raise ChannelBroken("the config drive could not be written or read back", detail=str(error)) from error
@@ -95,19 +101,18 @@ class ConfigDriveChannel:
             return (changed, "it cannot be read")
         return (changed, *receipts.differences(receipt.items, seen, self._digest_for(workspace)))
 
-    def _write(self, tree: Tree, delivery: Delivery) -> None:
-        drive = delivery.workspace.config_drive
+    def _write(self, tree: Tree, drive: Path, ingredients: Ingredients) -> None:
         if drive.exists():
             return
         with files.disk_full("write the config drive"), files.staged(drive.parent, drive.name) as part:
-            self._packer.pack(tree, Volume(delivery.instance.created_at), part.file)
+            self._packer.pack(tree, Volume(ingredients.made_at), part.file)
             part.publish(drive, mode=_MODE, group=self._group)
 
 
 def _asked(delivery: Delivery, contents: Contents) -> dict[Thing, Secret]:
     """What the plan promises, and what every drive carries besides: the hostname, and a generated password."""
     asked = receipts.contents_asked(delivery)
-    asked[Thing(ItemKind.HOSTNAME, "hostname")] = Secret(contents.hostname)
+    asked[Thing(ItemKind.HOSTNAME, "hostname")] = Secret(contents.ingredients.hostname)
     if contents.admin_password:
         asked.setdefault(Thing(ItemKind.PASSWORD, "password"), contents.admin_password)
     return asked

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from injector.errors import InternalError
 from injector.inject.channel import Delivery
+from injector.model.ingredients import Ingredients
 from injector.model.instance import Instance
 from injector.model.keypair import KeyPair
 from injector.model.payload import InjectedFile, ItemKind
 from injector.model.secret import Secret
-from injector.settings import DriveSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """``hostname`` is fully qualified; what the plan left out is not here; None and empty mean absent."""
+    """What the plan left out is not here; None and empty mean absent."""
 
     instance: Instance
-    hostname: str
+    ingredients: Ingredients
     random_seed: Secret
     keys: tuple[KeyPair, ...] = ()
     metadata: Mapping[str, str] | None = None
@@ -27,9 +28,14 @@ class Contents:
     admin_password: Secret | None = None
 
 
-def contents_of(delivery: Delivery, settings: DriveSettings) -> Contents:
-    """What the record and its payload put on the drive, and nothing that the plan left out."""
-    instance, payload = delivery.instance, delivery.payload
+def contents_of(delivery: Delivery) -> Contents:
+    """What record, payload and ingredients put on the drive, and nothing that the plan left out.
+
+    InternalError for a delivery whose ingredients nobody gathered.
+    """
+    instance, payload, ingredients = delivery.instance, delivery.payload, delivery.ingredients
+    if ingredients is None:
+        raise InternalError("a config drive was asked for before its ingredients were gathered")
     left_out = delivery.plan.left_out
 
     def kept(kind: ItemKind) -> bool:
@@ -38,17 +44,12 @@ def contents_of(delivery: Delivery, settings: DriveSettings) -> Contents:
     lost_files = {(left.item.name, left.item.mode, left.item.owner) for left in left_out}
     return Contents(
         instance=instance,
-        hostname=qualified(instance.hostname, settings.dhcp_domain),
+        ingredients=ingredients,
         random_seed=payload.random_seed,
         keys=(instance.key,) if instance.key and kept(ItemKind.KEY) else (),
-        metadata=instance.asked_metadata if kept(ItemKind.METADATA) else None,
+        metadata=ingredients.metadata if kept(ItemKind.METADATA) else None,
         files=tuple(file for file in payload.files if (file.path, file.mode, file.owner) not in lost_files),
         # Empty user-data is none, as in Nova: a drive has no empty user_data file.
         user_data=payload.user_data if payload.user_data and kept(ItemKind.USER_DATA) else None,
         admin_password=payload.admin_password if payload.admin_password and kept(ItemKind.PASSWORD) else None,
     )
-
-
-def qualified(hostname: str, domain: str) -> str:
-    """``hostname`` in ``domain``; a name that has a domain keeps its own, and no domain is none."""
-    return f"{hostname}.{domain}" if domain and "." not in hostname else hostname

@@ -21,7 +21,7 @@ def meta_data(contents: Contents) -> dict[str, Any]:
     """Every key of the newest version, in the order Nova emits them; absent ones are not there."""
     instance = contents.instance
     values: dict[str, Any] = {
-        "uuid": instance.id,
+        "uuid": contents.ingredients.uuid,
         "meta": dict(sorted((contents.metadata or {}).items())),
         "files": [{"path": file.path, "content_path": content_path(n)} for n, file in enumerate(contents.files)],
         "admin_pass": contents.admin_password.text() if contents.admin_password else None,
@@ -29,7 +29,7 @@ def meta_data(contents: Contents) -> dict[str, Any]:
         "keys": [{"name": key.name, "type": key.type, "data": key.public_key} for key in contents.keys],
     }
     return {key: value for key, value in values.items() if value} | {
-        "hostname": contents.hostname,
+        "hostname": contents.ingredients.hostname,
         "name": instance.name,
         "launch_index": instance.launch_index,
         "availability_zone": instance.availability_zone,

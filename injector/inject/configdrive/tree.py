@@ -10,7 +10,6 @@ from injector.inject.configdrive import ec2
 from injector.inject.configdrive.contents import Contents
 from injector.inject.configdrive.meta_data import as_of, content_path, meta_data
 from injector.inject.configdrive.network_data import network_data
-from injector.settings import DriveSettings
 
 Tree = Mapping[str, bytes]
 """Content by path, in the order of writing; paths are relative, ASCII, with ``/`` between."""
@@ -37,9 +36,9 @@ SINCE: Mapping[str, str] = {
 }
 
 
-def tree_of(contents: Contents, settings: DriveSettings) -> Tree:
+def tree_of(contents: Contents) -> Tree:
     """Contents once, then ``openstack/<version>/`` and ``latest``, then the EC2 versions that are not skipped."""
-    return _contents(contents) | _openstack(contents) | _ec2(contents, settings.skip_versions)
+    return _contents(contents) | _openstack(contents) | _ec2(contents, contents.ingredients.skip_versions)
 
 
 def knows(version: str, name: str) -> bool:
@@ -58,9 +57,9 @@ def _contents(contents: Contents) -> dict[str, bytes]:
 def _openstack(contents: Contents) -> dict[str, bytes]:
     newest = meta_data(contents)
     others = {
-        "vendor_data.json": _json({}),
+        "vendor_data.json": contents.ingredients.vendor_data.reveal(),
         "network_data.json": _json(network_data(contents.instance)),
-        "vendor_data2.json": _json({"static": {}}),
+        "vendor_data2.json": contents.ingredients.vendor_data2.reveal(),
     }
     if contents.user_data:
         others["user_data"] = contents.user_data.reveal()
