@@ -224,7 +224,7 @@ def test_generations_are_kept_with_the_change_that_made_them_and_go_with_the_ins
         store.change(instance_id, partial(_with_metadata, {"at": str(generation.number)}), generation)
     assert store.generations(instance_id) == (first, second)
     for state in (State.DELETING, State.DELETED):
-        store.change(instance_id, lambda seen, state=state: replace(seen, state=state))
+        store.change(instance_id, partial(replace, state=state))
     assert store.generations(instance_id) == ()
 
 
