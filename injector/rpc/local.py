@@ -21,7 +21,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-import msgspec
 from oslo_serialization import jsonutils
 
 from injector.rpc.native import driver_base, driver_common, messaging
@@ -47,7 +46,7 @@ class Incoming(driver_base.RpcIncomingMessage):  # type: ignore[misc]
     """A message as the server's dispatcher takes it."""
 
     def __init__(self, delivery: Delivery, inbox: Inbox) -> None:
-        letter = msgspec.json.decode(delivery.text)
+        letter = jsonutils.loads(delivery.text)
         super().__init__(letter["context"], letter["message"])
         self._delivery = delivery
         self._inbox = inbox
@@ -207,7 +206,7 @@ class LocalDriver(driver_base.BaseDriver):  # type: ignore[misc]
 
     def _await(self, target: Any, reply: queue.SimpleQueue[str], timeout: float | None) -> Any:
         try:
-            answer = msgspec.json.decode(reply.get(timeout=timeout))
+            answer = jsonutils.loads(reply.get(timeout=timeout))
         except queue.Empty:
             raise messaging.MessagingTimeout(f"no reply from {target.topic} within {timeout} s") from None
         if "failure" in answer:
