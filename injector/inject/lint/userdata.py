@@ -71,19 +71,21 @@ _MIME_LOOK = 4096
 
 def recognise(raw: bytes) -> Form:
     """What cloud-init, cloudbase-init or Ignition takes ``raw`` for; UNKNOWN for text none of them knows."""
-    if not raw.strip():
-        return Form.EMPTY
     if raw.startswith(b"\x1f\x8b"):
         return Form.GZIP
     if _MIME_HEADER in raw[:_MIME_LOOK].lower():
         return Form.MIME
+    return sniff(raw)
+
+
+def sniff(raw: bytes) -> Form:
+    """The same inside of a message, where only the beginning counts."""
+    if not raw.strip():
+        return Form.EMPTY
     try:
-        return _by_beginning(raw.decode())
+        text = raw.decode()
     except UnicodeDecodeError:
         return Form.UNKNOWN
-
-
-def _by_beginning(text: str) -> Form:
     start = text[:_MIME_LOOK].lower().lstrip()
     for beginning, form in _BEGINNINGS.items():
         if start.startswith(beginning):
@@ -147,8 +149,10 @@ def _unknown(raw: bytes, where: str) -> Finding:
         message = f"{where}it is base64 a second time: cloud-init does not decode it"
         return Finding(Check.USER_DATA_ENCODED_TWICE, FIELD, message)
     if _HEADLESS.search(text):
-        return Finding(Check.USER_DATA_HEADER, FIELD, f"{where}it reads like a cloud-config and has no header: {_HINT}")
-    message = f"{where}it is in no format that cloud-init, cloudbase-init or Ignition knows, and will be ignored by them"
+        return Finding(
+            Check.USER_DATA_HEADER, FIELD, f"{where}it reads like a cloud-config without its header: {_HINT}"
+        )
+    message = f"{where}it is in no format that cloud-init, cloudbase-init or Ignition knows: they will ignore it"
     return Finding(Check.USER_DATA_FORMAT, FIELD, message)
 
 

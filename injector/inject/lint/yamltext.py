@@ -15,7 +15,11 @@ MAX_NODES = 50_000
 
 # libyaml, where it is there, is ten times as quick.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_QUOTED = re.compile(r"""(['"])(?!\\t\1).*?\1|'.*$|".*$""", re.DOTALL)
+_QUOTED = re.compile(r"""'.*?(?:'|$)|".*?(?:"|$)""", re.DOTALL)
+# What the parser may have expected and not found.
+_PUNCTUATION = frozenset(f"'{mark}'" for mark in (",", "]", "}", ":", "?", "-"))
+_NO_TOKEN = "cannot start any token"
+_NO_TOKEN_HINT = " (tabs do not indent, and a value that begins with @, ` or % wants quotes)"
 
 
 class YamlError(Exception):
@@ -75,9 +79,14 @@ def read(text: str) -> YamlText:
 
 def _marked(error: yaml.MarkedYAMLError) -> YamlError:
     """In the parser's words, without those it quotes: they may be part of a password."""
-    problem = " ".join(_QUOTED.sub("…", error.problem or "it is no YAML").split())
+    problem = " ".join(_QUOTED.sub(_unquoted, error.problem or "it is no YAML").split())
+    problem += _NO_TOKEN_HINT if _NO_TOKEN in problem else ""
     mark = error.problem_mark or error.context_mark
     return YamlError(problem, *((mark.line + 1, mark.column + 1) if mark else (None, None)))
+
+
+def _unquoted(quoted: re.Match[str]) -> str:
+    return quoted.group() if quoted.group() in _PUNCTUATION else "…"
 
 
 def _measure(text: str) -> None:
@@ -90,25 +99,32 @@ def _measure(text: str) -> None:
             depth -= 1
         nodes += isinstance(event, yaml.NodeEvent)
         if depth > MAX_DEPTH or nodes > MAX_NODES:
-            mark = event.start_mark
+            mark: Any = event.start_mark
             what = f"it is nested more than {MAX_DEPTH} levels deep" if depth > MAX_DEPTH else "it has too many values"
             raise YamlError(what, mark.line + 1, mark.column + 1)
 
 
-_OPEN = -1
+@dataclass(frozen=True, slots=True)
+class _Extent:
+    """What a node stands for when every alias in it is written out; ``height`` 0 while that is being found out."""
+
+    size: int
+    height: int
 
 
-def _grown(node: Any, known: dict[int, int]) -> int:
-    """The number of values that ``node`` stands for when every alias in it is written out."""
-    seen = known.get(id(node))
-    if seen == _OPEN:
+def _grown(node: Any, known: dict[int, _Extent]) -> _Extent:
+    """Anchors stand before their aliases, so this recurses no deeper than the text is nested."""
+    extent = known.get(id(node))
+    if extent is None:
+        known[id(node)] = _Extent(0, 0)
+        below = [_grown(child, known) for child in _children(node)]
+        extent = _Extent(1 + sum(one.size for one in below), 1 + max((one.height for one in below), default=0))
+        known[id(node)] = extent
+    if extent.height == 0:
         raise YamlError("an alias in it refers to what it is a part of", node.start_mark.line + 1, 1)
-    if seen is None:
-        known[id(node)] = _OPEN
-        seen = known[id(node)] = 1 + sum(_grown(child, known) for child in _children(node))
-    if seen > MAX_NODES:
+    if extent.size > MAX_NODES or extent.height > MAX_DEPTH + 1:
         raise YamlError("its aliases grow it to too many values", node.start_mark.line + 1, 1)
-    return seen
+    return extent
 
 
 def _children(node: Any) -> Iterator[Any]:
