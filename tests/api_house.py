@@ -27,6 +27,7 @@ from injector.dispatcher.manager import DispatcherManager
 from injector.images.store import LocalStore
 from injector.model.flavor import Flavor
 from injector.model.image import Image
+from injector.model.network import Network
 from injector.rpc import Client
 from injector.rpc.bus import Bus
 from injector.rpc.compute import TOPIC as COMPUTE
@@ -104,6 +105,12 @@ class ApiHouse:
         image = builders.an_image(**({"id": str(uuid.uuid4()), "owner": "admin"} | changes))
         self.store.add_image(image)
         return image
+
+    def a_network(self, **changes: Any) -> Network:
+        """The administrator's, with a static subnet."""
+        network = builders.a_network(**({"id": str(uuid.uuid4()), "project_id": "admin"} | changes))
+        self.store.add_network(network)
+        return network
 
     def a_flavor(self, **changes: Any) -> Flavor:
         flavor = builders.a_flavor(**changes)

@@ -23,6 +23,7 @@ from injector.model.image import DiskFormat, Image
 from injector.model.instance import Instance, Step
 from injector.model.network import Forward
 from injector.model.payload import ItemKind, Payload
+from injector.model.preview import Preview
 from injector.model.workspace import Workspace
 from injector.settings import ApiSettings, LibvirtSettings, Settings
 from injector.system import files
@@ -112,6 +113,9 @@ class Stage:
 
     def spawn(self, instance: Instance, payload: Payload | None = None) -> Spawned:
         return self.driver.spawn(Order(instance, payload or a.a_payload()), self.steps.append)
+
+    def preview(self, instance: Instance) -> Preview:
+        return self.driver.preview(Order(instance, a.a_payload()))
 
     def workspace(self, instance: Instance) -> Workspace:
         return Workspace(self.settings.instances_dir, instance.id)

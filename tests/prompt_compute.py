@@ -13,10 +13,13 @@ from injector.errors import NotFound
 from injector.model.host import HostFacts
 from injector.model.instance import Fault, Instance, State, Step
 from injector.model.plan import Plan
+from injector.model.preview import Preview, PreviewFile
 from injector.model.receipt import Outcome, Receipt, ReceiptItem
 from injector.model.report import Entering, Failed, Launched, Report, Settled
 from injector.rpc.dispatcher import Dispatcher
 from tests import builders
+
+_PREVIEWED = PreviewFile("openstack/latest/meta_data.json", 2, "hmac-sha256:00")
 
 _SETTLES = {
     State.STOPPING: State.STOPPED,
@@ -53,6 +56,11 @@ class PromptCompute:
         if instance_id not in self.consoles:
             raise NotFound(f"Instance {instance_id} has no console.", field="server")
         return self.consoles[instance_id][-length:]
+
+    def preview(self, instance: Instance) -> Preview:
+        assert instance.payload is not None
+        plan, _ = _delivered(instance)
+        return Preview(self._facts.name, plan, (_PREVIEWED,), "<domain/>")
 
     def facts(self) -> HostFacts:
         return self._facts

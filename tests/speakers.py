@@ -33,6 +33,7 @@ class Speaker(Protocol):
         """The ids, and the password."""
         ...
 
+    def preview(self, server: Mapping[str, Any]) -> Document: ...
     def servers(self, **parameters: str) -> list[Document]: ...
     def server(self, server_id: str) -> Document: ...
     def delete_server(self, server_id: str) -> None: ...
@@ -80,6 +81,9 @@ class RestSpeaker:
         together = self.servers(reservation_id=reservation)
         together.sort(key=lambda view: int(view["OS-EXT-SRV-ATTR:launch_index"]))
         return [view["id"] for view in together], made.get("adminPass")
+
+    def preview(self, server: Mapping[str, Any]) -> Document:
+        return dict(self._ask("POST", "/v2.1/servers/injector-preview", json={"server": dict(server)})["preview"])
 
     def servers(self, **parameters: str) -> list[Document]:
         return list(self._ask("GET", "/v2.1/servers/detail", params=parameters)["servers"])
@@ -160,6 +164,10 @@ class RpcSpeaker:
         with _refusals():
             made = self._client.create_servers(server)
         return [view["id"] for view in made.servers], made.admin_password
+
+    def preview(self, server: Mapping[str, Any]) -> Document:
+        with _refusals():
+            return self._client.preview_server(server)
 
     def servers(self, **parameters: str) -> list[Document]:
         with _refusals():

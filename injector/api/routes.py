@@ -16,6 +16,7 @@ from injector.api.resources.keypairs import KeyPairResource
 from injector.api.resources.limits import LimitsResource
 from injector.api.resources.metadata import MetadataResource
 from injector.api.resources.networks import NetworkResource
+from injector.api.resources.previews import PreviewResource
 from injector.api.resources.servers import ServerResource
 from injector.api.resources.versions import VersionResource
 
@@ -44,6 +45,7 @@ def routes(do: Operations) -> Iterator[Route]:
         Route("/v2.1/limits", limits),
         Route("/v2.1/servers", servers, "collection"),
         Route("/v2.1/servers/detail", servers, "detail"),
+        Route("/v2.1/servers/injector-preview", PreviewResource(do.previews)),
         Route("/v2.1/servers/{server_id}", servers),
         Route("/v2.1/servers/{server_id}/action", servers, "action"),
         Route("/v2.1/servers/{server_id}/injector-receipt", servers, "receipt"),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from injector.api.operations import Operations
-from injector.api.views import flavors, hosts, images, keypairs, limits, networks, servers
+from injector.api.views import flavors, hosts, images, keypairs, limits, networks, previews, servers
 from injector.api.views.viewpoint import Document, Viewpoint
 from injector.errors import InvalidRequest
 from injector.model.context import Context
@@ -24,7 +24,7 @@ class ApiEndpoint:
 
     version = VERSION
     methods = (
-        *("create_servers", "find_servers", "show_server", "delete_server", "act", "show_receipt"),
+        *("create_servers", "preview_server", "find_servers", "show_server", "delete_server", "act", "show_receipt"),
         *("show_metadata", "set_metadata", "delete_metadata"),
         *("create_keypair", "find_keypairs", "show_keypair", "delete_keypair"),
         *("create_flavor", "find_flavors", "show_flavor", "delete_flavor"),
@@ -45,6 +45,9 @@ class ApiEndpoint:
             "reservation_id": made.reservation_id,
             "admin_password": None if made.admin_password is None else made.admin_password.text(),
         }
+
+    def preview_server(self, context: Context, body: object) -> Document:
+        return previews.detail(*self._do.previews.show(context, body))
 
     def find_servers(self, context: Context, parameters: Mapping[str, Any]) -> list[Document]:
         _, found = self._do.servers.find(context, _texts(parameters))

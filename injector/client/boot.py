@@ -40,8 +40,8 @@ class Boot(ApiShower):
     servers: list[Document]
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
-        _what(parser.add_argument_group("what to boot"))
-        _inject(parser.add_argument_group("what to inject"))
+        what(parser.add_argument_group("what to boot"))
+        inject(parser.add_argument_group("what to inject"))
         _wait(parser.add_argument_group("waiting"))
 
     def tidy(self, argv: list[str]) -> list[str]:
@@ -96,7 +96,7 @@ class Boot(ApiShower):
         return 0
 
 
-def _what(group: argparse._ArgumentGroup) -> None:
+def what(group: argparse._ArgumentGroup) -> None:
     group.add_argument("name", metavar="NAME", help="name of the server")
     group.add_argument("--image", required=True, metavar="IMAGE", help="name or id")
     group.add_argument("--flavor", required=True, metavar="FLAVOR", help="name or id")
@@ -114,7 +114,7 @@ def _what(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--max-count", type=positive, metavar="N", help="boot up to N of them (default: --min-count)")
 
 
-def _inject(group: argparse._ArgumentGroup) -> None:
+def inject(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--key-name", metavar="KEY", help="key pair that may log in")
     group.add_argument("--user-data", type=Source, metavar="FILE", help="file with user-data ('-': standard input)")
     group.add_argument(

@@ -41,7 +41,7 @@ def fields(view: Document) -> dict[str, Any]:
         "guest": guest.get("state"),
         "guest_detail": guest.get("detail"),
         "guest_witness": guest.get("witness"),
-        "plan": Cell(view.get("injector:plan"), _plan),
+        "plan": Cell(view.get("injector:plan"), plan_lines),
         "config_drive": bool(view.get("config_drive")),
         "image": _image(view),
         "image_id": (view.get("image") or {}).get("id"),
@@ -93,7 +93,7 @@ def _forwards(forwards: list[dict[str, Any]]) -> list[str]:
     return [f"127.0.0.1:{forward.get('host_port')} -> {forward.get('guest_port')}" for forward in forwards]
 
 
-def _plan(plan: dict[str, Any] | None) -> list[str]:
+def plan_lines(plan: dict[str, Any] | None) -> list[str]:
     if not plan:
         return []
     drive = f" (a {plan['drive_bus']} drive)" if plan.get("drive_bus") else ""

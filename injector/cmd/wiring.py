@@ -83,7 +83,7 @@ class House:
         outside = Outside(
             store=self._store,
             dispatcher=DispatcherClient(self._bus),
-            consoles=ComputeClient(self._bus),
+            hosts=ComputeClient(self._bus),
             image_store=self._images,
             vault=self._vault,
         )

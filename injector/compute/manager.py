@@ -22,12 +22,13 @@ from injector.model.context import Context
 from injector.model.host import HostFacts
 from injector.model.hostile import harmless
 from injector.model.instance import WORKING, Instance, State
+from injector.model.preview import Preview
 from injector.model.report import Failed, Report, Settled
 from injector.rpc.dispatcher import Dispatcher
 from injector.rpc.scope import request_scope
 from injector.settings import Settings
 from injector.system.vault import Vault
-from injector.virt.driver import Driver
+from injector.virt.driver import Driver, Order
 
 LOG = logging.getLogger(__name__)
 
@@ -95,6 +96,12 @@ class ComputeManager:
             raise NotFound(f"Instance {instance_id} could not be found.", field="server")
         wanted = CONSOLE_LIMIT if length < 0 else min(length, CONSOLE_LIMIT)
         return harmless(self._host.driver.console(instance_id, wanted), wanted)
+
+    def preview(self, instance: Instance) -> Preview:
+        if instance.payload is None:
+            raise HostError("the record came without its payload")
+        payload = self._host.vault.unseal(instance.id, instance.payload)
+        return self._host.driver.preview(Order(instance, payload))
 
     def facts(self) -> HostFacts:
         return self._host.driver.facts()

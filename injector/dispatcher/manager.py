@@ -57,6 +57,10 @@ class DispatcherManager:
             self._ring(instance)
         return instances
 
+    def place(self, context: Context, request: BootRequest) -> Instance:
+        (instance,) = self._place_all(context, (request,), 1)
+        return instance
+
     def act(self, context: Context, instance_id: str, state: State) -> Instance:
         LOG.info("instance %s: %s asked by %s", instance_id, state.value, context.user_id)
         instance = self._store.change(instance_id, lambda seen: record.begun(seen, state))

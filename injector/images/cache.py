@@ -51,6 +51,10 @@ class BaseCache:
             self._fetch_once(path, image)
         return path
 
+    def place(self, image: Image) -> Path:
+        """Where ``base`` would put it; ImageUnavailable when it has no bytes yet."""
+        return self._path(image)
+
     def prune(self, in_use: frozenset[str], unused_after: float) -> tuple[str, ...]:
         """Remove what no digest of ``in_use`` names and nobody wanted for ``unused_after`` seconds; names removed."""
         entries = (_ENTRY.fullmatch(path.name) for path in self._directory.iterdir())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -51,6 +52,10 @@ class Channel(Protocol):
 
     def gather(self, delivery: Delivery) -> Ingredients | None:
         """What must be kept beside record and payload to make the same again; None when that is nothing."""
+        ...
+
+    def contents(self, delivery: Delivery) -> Mapping[str, bytes]:
+        """What would be delivered, by its place on the channel; nothing is written."""
         ...
 
     def deliver(self, delivery: Delivery) -> Receipt:

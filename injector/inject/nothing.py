@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from injector.inject import receipt as receipts
 from injector.inject.channel import Delivery, Fitting
 from injector.model.plan import Carriage, ChannelKind, Plan
@@ -19,6 +21,9 @@ class NoChannel:
 
     def gather(self, delivery: Delivery) -> None:
         """Nothing is delivered, so nothing has to be kept."""
+
+    def contents(self, delivery: Delivery) -> Mapping[str, bytes]:  # noqa: ARG002 - the protocol's
+        return {}
 
     def deliver(self, delivery: Delivery) -> Receipt:
         """ChannelBroken when something was promised after all: nothing is dropped in silence."""

@@ -141,6 +141,18 @@ class Client:
         server = {"name": name, "imageRef": image_id, "flavorRef": flavor_id}
         return self.create_servers(server | (options or BootOptions()).document())
 
+    def preview(self, name: str, image_id: str, flavor_id: str, options: BootOptions | None = None) -> Document:
+        """What ``boot`` would do: the choice, the files of the channel with their digests, the domain; nothing is done.
+
+        Raises what ``boot`` would.
+        """
+        server = {"name": name, "imageRef": image_id, "flavorRef": flavor_id}
+        return self.preview_server(server | (options or BootOptions()).document())
+
+    def preview_server(self, server: Mapping[str, Any]) -> Document:
+        """The same from a ``server`` document as REST has it."""
+        return self._document("preview_server", body={"server": dict(server)})
+
     def create_servers(self, server: Mapping[str, Any]) -> Booted:
         """The same from a ``server`` document as REST has it."""
         made = self._call("create_servers", body={"server": dict(server)})

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 from injector import wire
 from injector.model.host import HostFacts
+from injector.model.instance import Instance
+from injector.model.preview import Preview
 from injector.rpc.bus import Bus
 
 TOPIC = "injector-compute"
@@ -23,6 +25,13 @@ class Compute(Protocol):
         """The last ``length`` bytes of the guest's console, made harmless to print; NotFound when there is none."""
         ...
 
+    def preview(self, instance: Instance) -> Preview:
+        """What a build of this record (its payload included) would do; nothing is touched.
+
+        Raises what a build would before its first effect: Undeliverable, InvalidRequest, HostError.
+        """
+        ...
+
     def facts(self) -> HostFacts:
         """What the host is and can carry, looked at now."""
         ...
@@ -32,7 +41,7 @@ class ComputeEndpoint:
     """A compute behind the bus: values in and out of their wire form."""
 
     version = VERSION
-    methods = ("ring", "console", "facts")
+    methods = ("ring", "console", "preview", "facts")
 
     def __init__(self, compute: Compute) -> None:
         self._compute = compute
@@ -42,6 +51,9 @@ class ComputeEndpoint:
 
     def console(self, instance_id: str, length: int) -> str:
         return self._compute.console(instance_id, length)
+
+    def preview(self, instance: dict[str, Any]) -> dict[str, Any]:
+        return wire.pack(self._compute.preview(wire.unpack(instance, Instance)))
 
     def facts(self) -> dict[str, Any]:
         return wire.pack(self._compute.facts())
@@ -59,6 +71,11 @@ class ComputeClient:
     def console(self, host: str, instance_id: str, length: int) -> str:
         reply = self._bus.call(TOPIC, "console", server=host, version=VERSION, instance_id=instance_id, length=length)
         return str(reply)
+
+    def preview(self, host: str, instance: Instance) -> Preview:
+        reply = self._bus.call(TOPIC, "preview", server=host, version=VERSION, instance=wire.pack(instance))
+        preview: Preview = wire.unpack(reply, Preview)
+        return preview
 
     def facts(self, host: str) -> HostFacts:
         facts: HostFacts = wire.unpack(self._bus.call(TOPIC, "facts", server=host, version=VERSION), HostFacts)

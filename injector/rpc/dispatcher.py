@@ -30,6 +30,13 @@ class Dispatcher(Protocol):
         """
         ...
 
+    def place(self, context: Context, request: BootRequest) -> Instance:
+        """The record that ``build`` would make of it now, payload included: nothing is kept, nothing claimed.
+
+        Raises what ``build`` does.
+        """
+        ...
+
     def act(self, context: Context, instance_id: str, state: State) -> Instance:
         """Begin STOPPING, STARTING, REBOOTING, REBOOTING_HARD or DELETING; Conflict when no road leads there."""
         ...
@@ -65,6 +72,7 @@ class DispatcherEndpoint:
     version = VERSION
     methods = (
         "build",
+        "place",
         "act",
         "set_metadata",
         "assignment",
@@ -80,6 +88,9 @@ class DispatcherEndpoint:
     def build(self, context: Context, requests: list[Packed], minimum: int) -> list[Packed]:
         unpacked = tuple(wire.unpack(request, BootRequest) for request in requests)
         return [wire.pack(instance) for instance in self._dispatcher.build(context, unpacked, minimum)]
+
+    def place(self, context: Context, request: Packed) -> Packed:
+        return wire.pack(self._dispatcher.place(context, wire.unpack(request, BootRequest)))
 
     def act(self, context: Context, instance_id: str, state: str) -> Packed:
         return wire.pack(self._dispatcher.act(context, instance_id, State(state)))
@@ -117,6 +128,11 @@ class DispatcherClient:
         packed = [wire.pack(request) for request in requests]
         reply = self._call("build", context=context, requests=packed, minimum=minimum)
         return tuple(wire.unpack(item, Instance) for item in reply)
+
+    def place(self, context: Context, request: BootRequest) -> Instance:
+        reply = self._call("place", context=context, request=wire.pack(request))
+        instance: Instance = wire.unpack(reply, Instance)
+        return instance
 
     def act(self, context: Context, instance_id: str, state: State) -> Instance:
         reply = self._call("act", context=context, instance_id=instance_id, state=state.value)

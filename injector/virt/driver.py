@@ -13,6 +13,7 @@ from injector.model.instance import Instance, State, Step
 from injector.model.network import Forward
 from injector.model.payload import Payload
 from injector.model.plan import Plan
+from injector.model.preview import Preview
 from injector.model.receipt import Receipt
 
 
@@ -50,6 +51,13 @@ class Driver(Protocol):
 
     def spawn(self, order: Order, enter: Enter) -> Spawned:
         """Make, define, deliver and start; on any failure all of it is undone before the error leaves."""
+        ...
+
+    def preview(self, order: Order) -> Preview:
+        """What ``spawn`` would do with this order; nothing is made, fetched or defined.
+
+        Raises what ``spawn`` would before its first effect.
+        """
         ...
 
     def resume(self, instance: Instance) -> Spawned | None:

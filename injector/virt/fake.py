@@ -28,6 +28,7 @@ from injector.model.guest import GuestVerdict
 from injector.model.host import HostFacts, Verdict
 from injector.model.instance import Instance, State, Step
 from injector.model.network import Forward, NetworkKind
+from injector.model.preview import Preview
 from injector.model.workspace import Workspace
 from injector.settings import Settings
 from injector.system import files
@@ -95,6 +96,11 @@ class FakeDriver:
             self._switch_on(guest, order.instance)
             self._open_doors(guest, order.instance)
         return spawned
+
+    def preview(self, order: Order) -> Preview:
+        hardware(order.instance.image)
+        delivery = self._injection.choose(order, self._workspace(order.instance.id))
+        return Preview(self._settings.host, delivery.plan, self._injection.preview(delivery), "<domain type='fake'/>")
 
     @contextmanager
     def _undone_on_failure(self, instance: Instance) -> Iterator[None]:

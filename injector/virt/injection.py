@@ -13,6 +13,7 @@ from injector.model.generation import Generation
 from injector.model.host import InjectionPolicy
 from injector.model.ingredients import Ingredients
 from injector.model.plan import Carriage, ChannelKind
+from injector.model.preview import PreviewFile
 from injector.model.receipt import Receipt
 from injector.model.workspace import Workspace
 from injector.settings import Settings
@@ -40,6 +41,15 @@ class Injection:
 
     def fittings(self, delivery: Delivery) -> tuple[Fitting, ...]:
         return self._channels[delivery.plan.channel].fittings(delivery.plan, delivery.workspace)
+
+    def preview(self, delivery: Delivery) -> tuple[PreviewFile, ...]:
+        """What the channel would hold. Every file may hold secrets, so none is digested in the open."""
+        channel, instance_id = self._channels[delivery.plan.channel], delivery.instance.id
+        contents = channel.contents(replace(delivery, ingredients=channel.gather(delivery)))
+        return tuple(
+            PreviewFile(path, len(content), self._vault.digest(instance_id, content))
+            for path, content in contents.items()
+        )
 
     def deliver(self, delivery: Delivery) -> Spawned:
         """What was delivered is on disk when this returns: a daemon that dies after it can finish the build."""

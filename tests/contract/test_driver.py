@@ -24,6 +24,7 @@ from injector.errors import (
     StaleError,
     Undeliverable,
 )
+from injector.inject.configdrive.reading import read_iso9660
 from injector.model.guest import GuestState
 from injector.model.host import InjectionPolicy
 from injector.model.instance import Instance, State, Step
@@ -82,6 +83,20 @@ def test_a_boot_goes_in_order_and_delivers_what_was_asked(stage: Stage) -> None:
         verdict = stage.last_word(replace(instance, plan=spawned.plan))
         assert (verdict.state, verdict.witness) == (GuestState.DONE, "console"), verdict
     assert stage.driver.facts().guests == 1
+
+
+def test_a_preview_is_what_the_boot_will_be_and_leaves_nothing(stage: Stage) -> None:
+    instance = stage.instance()
+    before = stage.leftovers
+    preview = stage.preview(instance)
+    assert (stage.leftovers, stage.driver.local()) == (before, frozenset())
+    spawned = stage.spawn(instance)
+    assert preview.plan == spawned.plan
+    drive = read_iso9660(stage.workspace(instance).config_drive.read_bytes())
+    assert {file.path: file.size for file in preview.files} == {path: len(text) for path, text in drive.items()}
+    assert {file.digest for file in preview.files} == {a.a_vault().digest(instance.id, text) for text in drive.values()}
+    assert preview.domain_xml.startswith("<domain")
+    assert all("hmac-sha256:" in file.digest for file in preview.files)
 
 
 def test_a_guest_with_nothing_to_inject_gets_no_drive(make_stage: MakeStage) -> None:

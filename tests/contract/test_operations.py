@@ -86,6 +86,30 @@ def test_what_was_asked_is_sealed_for_the_guest_to_the_byte(house: ApiHouse, ask
     assert required == {ItemKind.FILE: False, ItemKind.USER_DATA: False, ItemKind.PASSWORD: True}
 
 
+def test_a_preview_says_what_a_boot_would_do_and_keeps_nothing(house: ApiHouse, ask: Speaker, server: Document) -> None:
+    network = house.a_network()
+    asked = server | {"networks": [{"uuid": network.id}], "user_data": b64(b"#!/bin/sh"), "adminPass": "geheim"}
+    view = ask.preview(asked)
+    assert (view["host"], view["hostname"], view["plan"]["channel"]) == ("host-1", "web", "config_drive")
+    assert {item["kind"] for item in view["plan"]["items"]} == {"user_data", "password", "network"}
+    assert view["addresses"][0]["ips"] == ["10.0.2.15"]
+    assert (view["files"][0]["path"], view["domain_xml"]) == ("openstack/latest/meta_data.json", "<domain/>")
+    assert "geheim" not in repr(view)
+    assert ask.servers() == []
+    assert house.store.claims().addresses == {}
+    assert ask.server(booted(ask, asked))["addresses"]["lab"][0]["addr"] == "10.0.2.15"
+
+
+def test_a_preview_is_refused_as_the_boot_would_be(ask: Speaker, server: Document) -> None:
+    for wrong, status in (({"key_name": "nobody"}, 400), ({"max_count": 2}, 400)):
+        with pytest.raises(Refusal) as refusal:
+            ask.preview(server | wrong)
+        assert refusal.value.status == status
+    with pytest.raises(Refusal, match="mode or owner") as refusal:
+        ask.preview(server | {"personality": [a_file(mode="0600")]})
+    assert refusal.value.status == 409
+
+
 def test_a_password_is_made_when_none_is_given_and_told_once(house: ApiHouse, ask: Speaker, server: Document) -> None:
     (server_id,), password = ask.create_server(server)
     assert password is not None

@@ -400,6 +400,23 @@ def test_each_of_several_is_deleted_and_each_failure_told(run: Run, api: CannedA
     assert len(api.said("DELETE")) == 2
 
 
+def test_a_preview_asks_with_the_body_of_a_boot_and_shows_every_file(run: Run, api: CannedApi) -> None:
+    file = {"path": "openstack/latest/meta_data.json", "size": 2048, "digest": "hmac-sha256:ab"}
+    preview = {"name": "vm", "host": "h", "files": [file], "domain_xml": "<domain>\n</domain>"}
+    preview |= {
+        "plan": {"channel": "config_drive", "reason": "r"},
+        "addresses": [{"network": "n", "mac": "m", "ips": []}],
+    }
+    api.answer("POST", f"{SERVERS}/injector-preview", {"preview": preview})
+    words = ("preview", *BOOT[1:], "--meta", "a=b")
+    assert run(*words, "-f", "json").json["files"] == [file]
+    table = run(*words).out
+    assert "openstack/latest/meta_data.json: 2.0 KiB, hmac-sha256:ab" in table
+    assert "n m by DHCP" in table
+    assert run(*words, "-f", "value", "-c", "domain_xml").out == "<domain>\n</domain>\n"
+    assert api.asked[-1].json["server"]["metadata"] == {"a": "b"}
+
+
 def test_the_receipt(run: Run, api: CannedApi) -> None:
     item = {"kind": "file", "name": "/etc/motd", "size": 12, "outcome": "read back", "digest": "hmac-sha256:ab"}
     item |= {"where": "openstack/content/0000", "mode": "0660", "reason": None}

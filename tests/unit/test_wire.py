@@ -36,6 +36,7 @@ FINGERPRINTS = {
     "Network": (1, "8d8304587e7984d0"),
     "Payload": (1, "1288e8c57aecf090"),
     "Plan": (1, "b330c459132160c2"),
+    "Preview": (1, "821fe056c396470a"),
     "Receipt": (1, "b74f576854e3b647"),
     "Settled": (1, "181738bdf40e70ab"),
     "Witnessed": (1, "be77f6dd9e35e9a6"),

@@ -6,12 +6,14 @@ REST resources and the RPC endpoint are two ways to the same operations; every c
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from injector.api.operations.flavors import Flavors
 from injector.api.operations.hosts import Hosts
 from injector.api.operations.images import Images, ImageStore
 from injector.api.operations.keypairs import KeyPairs
 from injector.api.operations.networks import Networks
+from injector.api.operations.preview import Previewers, Previews
 from injector.api.operations.servers import Consoles, Servers
 from injector.api.operations.usage import UsedLimits
 from injector.db import Store
@@ -19,7 +21,7 @@ from injector.rpc.dispatcher import Dispatcher
 from injector.settings import Settings
 from injector.system.vault import Vault
 
-__all__ = ["Consoles", "ImageStore", "Operations", "Outside", "make_operations"]
+__all__ = ["ImageStore", "OnHosts", "Operations", "Outside", "make_operations"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class Operations:
     """All of them, by resource."""
 
     servers: Servers
+    previews: Previews
     keypairs: KeyPairs
     flavors: Flavors
     images: Images
@@ -35,13 +38,17 @@ class Operations:
     limits: UsedLimits
 
 
+class OnHosts(Consoles, Previewers, Protocol):
+    """What is asked of a host itself: ``injector.rpc.compute.ComputeClient``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outside:
     """What the operations work with."""
 
     store: Store
     dispatcher: Dispatcher
-    consoles: Consoles
+    hosts: OnHosts
     image_store: ImageStore
     vault: Vault
 
@@ -49,7 +56,8 @@ class Outside:
 def make_operations(outside: Outside, settings: Settings) -> Operations:
     store = outside.store
     return Operations(
-        servers=Servers(store, outside.dispatcher, outside.consoles, outside.vault, settings),
+        servers=Servers(store, outside.dispatcher, outside.hosts, outside.vault, settings),
+        previews=Previews(store, outside.dispatcher, outside.hosts, outside.vault, settings),
         keypairs=KeyPairs(store, settings.quotas),
         flavors=Flavors(store),
         images=Images(store, outside.image_store),

@@ -57,6 +57,10 @@ class ConfigDriveChannel:
         """What the drive will say beside what the record and the payload say, as the operator has it now."""
         return gather(delivery.instance, self._settings)
 
+    def contents(self, delivery: Delivery) -> Tree:
+        """The files of the drive."""
+        return tree_of(contents_of(delivery))
+
     def deliver(self, delivery: Delivery) -> Receipt:
         """Make the drive and prove it. One that is there already stays, and must hold exactly this delivery."""
         contents = contents_of(delivery)

@@ -46,6 +46,14 @@ class Disks:
         kernel = self._copy(instance.kernel, workspace.kernel)
         return Kernel(kernel, self._copy(instance.ramdisk, workspace.ramdisk) if instance.ramdisk else None)
 
+    def planned(self, instance: Instance, workspace: Workspace) -> tuple[RootDisk, Kernel | None]:
+        """Where a boot would put what ``root`` and ``kernel`` make; nothing is fetched or made."""
+        base = self._cache.place(instance.image)
+        disk = RootDisk(workspace.disk, base, instance.image.disk_format, _direct_in(workspace.instances_dir))
+        if instance.kernel is None:
+            return disk, None
+        return disk, Kernel(workspace.kernel, workspace.ramdisk if instance.ramdisk else None)
+
     def _copy(self, image: Image, target: Path) -> Path:
         with files.disk_full("copy the guest's kernel"):
             shutil.copyfile(self._cache.base(image), target)
@@ -59,6 +67,15 @@ def _direct(disk: Path) -> bool:
         os.close(os.open(disk, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC))
     except FileNotFoundError as error:
         raise HostError("the root disk is not where it was made", detail=str(error)) from error
+    except OSError:
+        return False
+    return True
+
+
+def _direct_in(directory: Path) -> bool:
+    """The same of a disk that is not made yet, by a file that never has a name."""
+    try:
+        os.close(os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC, 0o600))
     except OSError:
         return False
     return True

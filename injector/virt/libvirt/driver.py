@@ -16,6 +16,7 @@ from injector.inject.channel import Delivery, Fitting
 from injector.model.guest import GuestVerdict
 from injector.model.host import HostFacts, Verdict
 from injector.model.instance import Instance, State, Step
+from injector.model.preview import Preview
 from injector.model.workspace import Workspace
 from injector.settings import Settings
 from injector.system.vault import Vault
@@ -110,6 +111,9 @@ class LibvirtDriver:
 
     def _define(self, build: _Build, made: _Made) -> Domain:
         build.enter(Step.DEFINE)
+        return self._host.define(self._domain_xml(build, made))
+
+    def _domain_xml(self, build: _Build, made: _Made) -> str:
         blueprint = Blueprint(
             instance=build.instance,
             home=str(self._settings.instances_dir),
@@ -121,7 +125,7 @@ class LibvirtDriver:
             kernel=made.kernel,
             cpu_model=self._settings.libvirt.cpu_model,
         )
-        return self._host.define(domain_xml(blueprint))
+        return domain_xml(blueprint)
 
     def _deliver(self, build: _Build, made: _Made) -> Spawned:
         build.enter(Step.DELIVER)
@@ -131,6 +135,18 @@ class LibvirtDriver:
         self._console.prepare(build.workspace)
         build.enter(Step.START)
         power.switch_on(domain, self._settings.libvirt.start_timeout)
+
+    def preview(self, order: Order) -> Preview:
+        workspace = self._workspace(order.instance.id)
+        delivery = self._injection.choose(order, workspace)
+        disk, kernel = self._disks.planned(order.instance, workspace)
+        made = _Made(disk, kernel, delivery, self._injection.fittings(delivery))
+        return Preview(
+            host=self._settings.host,
+            plan=delivery.plan,
+            files=self._injection.preview(delivery),
+            domain_xml=self._domain_xml(_Build(order, workspace, _nowhere), made),
+        )
 
     def _undo(self, instance_id: str) -> None:
         """What cannot be undone now is found by ``local`` later; the failure that led here is the one to tell."""
@@ -244,6 +260,10 @@ class LibvirtDriver:
 
     def _workspace(self, instance_id: str) -> Workspace:
         return Workspace(self._settings.instances_dir, instance_id)
+
+
+def _nowhere(_: Step) -> None:
+    """A preview enters no step."""
 
 
 def _existing(path: Path) -> Path:

@@ -1,0 +1,28 @@
+"""A preview as a document: the choice, the files with their digests, the domain; contents are never shown."""
+
+from __future__ import annotations
+
+from injector.api.views.delivery import show_plan
+from injector.api.views.viewpoint import Document
+from injector.model.instance import Instance
+from injector.model.network import Nic
+from injector.model.preview import Preview
+
+
+def detail(instance: Instance, preview: Preview) -> Document:
+    return {
+        "name": instance.name,
+        "hostname": instance.hostname,
+        "host": preview.host,
+        "plan": show_plan(preview.plan),
+        "addresses": [_card(nic) for nic in instance.nics],
+        "files": [{"path": file.path, "size": file.size, "digest": file.digest} for file in preview.files],
+        "domain_xml": preview.domain_xml,
+        "notes": list(preview.notes),
+    }
+
+
+def _card(nic: Nic) -> Document:
+    """Another request may be given these addresses before this one is made."""
+    ips = [address.ip for address in nic.addresses if address.ip is not None]
+    return {"network": nic.network.name, "mac": nic.mac, "ips": ips}
