@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import strategies as some
 
+from injector.model.instance import Instance
+from injector.model.keypair import KeyPair
 from injector.model.payload import Payload
 from injector.model.secret import Secret
 from tests import builders as a
@@ -33,11 +37,18 @@ PAYLOADS = some.builds(
     files=some.lists(some.builds(a.a_file, NAME, some.binary(max_size=200)), max_size=30).map(tuple),
     admin_password=some.none() | TEXT.map(Secret),
 )
+KEYS = some.lists(some.builds(a.a_key, name=NAME), max_size=4, unique_by=lambda key: key.name)
+
+
+def _record(keys: list[KeyPair], **values: Any) -> Instance:
+    return a.an_instance(key=keys[0] if keys else None, more_keys=tuple(keys[1:]), **values)
+
+
 INSTANCES = some.builds(
-    a.an_instance,
+    _record,
     name=NAME,
     hostname=NAME,
-    key=some.none() | some.builds(a.a_key, name=NAME),
+    keys=KEYS,
     asked_metadata=some.dictionaries(NAME, TEXT, max_size=128),
     nics=some.sampled_from(CARDS),
 )

@@ -2,8 +2,8 @@
 
 Every key of the Compute API's body up to 2.56 is understood, or refused by name with the reason: none is dropped.
 ``hostname`` (2.90) is taken at every version. Ours carry a prefix: ``injector:mode`` (octal text), ``injector:owner``
-(``user`` or ``user:group``) and ``injector:best_effort`` (boolean) on a file, and ``injector:best_effort`` on the
-server, a list of the kinds of item that may be left out.
+(``user`` or ``user:group``) and ``injector:best_effort`` (boolean) on a file; on the server ``injector:best_effort``,
+a list of the kinds of item that may be left out, and ``injector:keys``, the names of key pairs beside ``key_name``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from injector.model.secret import Secret
 from injector.settings import Quotas
 
 OPTIONAL_KINDS = ("key", "metadata", "user_data", "network", "password", "hostname")
+
+MORE_KEYS = 32
 
 _ANYTHING: schemas.Schema = {}
 
@@ -60,6 +62,7 @@ SERVER = schemas.an_object(
         "OS-DCF:diskConfig": {"enum": ["AUTO", "MANUAL"]},
         "block_device_mapping_v2": schemas.an_array({"type": "object"}),
         "injector:best_effort": schemas.an_array({"enum": list(OPTIONAL_KINDS)}),
+        "injector:keys": schemas.an_array(schemas.NAME, maxItems=MORE_KEYS, uniqueItems=True),
         # Refused below when they ask for something.
         "block_device_mapping": _ANYTHING,
         "security_groups": _ANYTHING,
@@ -95,6 +98,7 @@ class ServerOrder:
     image_id: str
     flavor_id: str
     key_name: str | None = None
+    more_key_names: tuple[str, ...] = ()
     user_data: Secret | None = None
     files: tuple[InjectedFile, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -124,6 +128,7 @@ def parse(document: Any, quotas: Quotas) -> ServerOrder:
         image_id=_image_id(server),
         flavor_id=str(server["flavorRef"]),
         key_name=server.get("key_name"),
+        more_key_names=_more_keys(server),
         user_data=_user_data(server, quotas),
         files=_files(files),
         metadata=server.get("metadata", {}),
@@ -180,6 +185,13 @@ def _image_id(server: Mapping[str, Any]) -> str:
     if not image_id:
         raise InvalidRequest("imageRef is required: booting from a volume is not offered.", field="imageRef")
     return image_id.lower()
+
+
+def _more_keys(server: Mapping[str, Any]) -> tuple[str, ...]:
+    names: list[str] = server.get("injector:keys", [])
+    if server.get("key_name") in names:
+        raise InvalidRequest("injector:keys names a key that key_name names already.", field="injector:keys")
+    return tuple(names)
 
 
 def _user_data(server: Mapping[str, Any], quotas: Quotas) -> Secret | None:

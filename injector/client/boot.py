@@ -115,7 +115,14 @@ def what(group: argparse._ArgumentGroup) -> None:
 
 
 def inject(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--key-name", metavar="KEY", help="key pair that may log in")
+    group.add_argument(
+        "--key-name",
+        dest="key_names",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="key pair that may log in (repeat for more)",
+    )
     group.add_argument("--user-data", type=Source, metavar="FILE", help="file with user-data ('-': standard input)")
     group.add_argument(
         "--file",
@@ -171,7 +178,8 @@ def body(session: Session, args: argparse.Namespace) -> dict[str, Any]:
         "personality": [_personality(file) for file in args.files],
         "user_data": args.user_data.base64() if args.user_data else None,
         "metadata": dict(args.meta),
-        "key_name": args.key_name,
+        "key_name": next(iter(args.key_names), None),
+        "injector:keys": args.key_names[1:],
         "config_drive": args.config_drive,
         "adminPass": args.admin_pass,
         "availability_zone": args.availability_zone,

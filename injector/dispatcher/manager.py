@@ -246,6 +246,7 @@ def _first_record(
         kernel=request.kernel,
         ramdisk=request.ramdisk,
         key=request.key,
+        more_keys=request.more_keys,
         metadata=request.metadata,
         asked_metadata=request.metadata,
         items=request.items,

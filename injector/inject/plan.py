@@ -194,7 +194,7 @@ def canonical(metadata: Mapping[str, str]) -> bytes:
 def items_of(
     payload: Payload,
     *,
-    key: KeyPair | None = None,
+    keys: Collection[KeyPair] = (),
     metadata: Mapping[str, str] | None = None,
     nics: Collection[NicOrder] = (),
     password_given: bool = False,
@@ -203,9 +203,7 @@ def items_of(
 
     A password has size 0 here and a network too: the first must not be told, the second is known once cards exist.
     """
-    items: list[Item] = []
-    if key is not None:
-        items.append(Item(ItemKind.KEY, key.name, len(key.public_key.encode())))
+    items = [Item(ItemKind.KEY, key.name, len(key.public_key.encode())) for key in keys]
     items += [Item(ItemKind.FILE, file.path, len(file.content), True, file.mode, file.owner) for file in payload.files]
     if metadata:
         items.append(Item(ItemKind.METADATA, ItemKind.METADATA.value, len(canonical(metadata))))

@@ -78,7 +78,7 @@ def _content(item: Item, delivery: Delivery) -> Secret | None:
     instance, payload = delivery.instance, delivery.payload
     match item.kind:
         case ItemKind.KEY:
-            return Secret(instance.key.public_key) if instance.key and instance.key.name == item.name else None
+            return next((Secret(key.public_key) for key in instance.keys if key.name == item.name), None)
         case ItemKind.METADATA:
             return Secret(canonical(instance.asked_metadata)) if instance.asked_metadata else None
         case ItemKind.USER_DATA:

@@ -37,6 +37,7 @@ class BootRequest:
     kernel: Image | None = None
     ramdisk: Image | None = None
     key: KeyPair | None = None
+    more_keys: tuple[KeyPair, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     items: tuple[Item, ...] = ()
     nics: tuple[NicOrder, ...] = ()

@@ -106,6 +106,7 @@ class Instance:
     kernel: Image | None = None
     ramdisk: Image | None = None
     key: KeyPair | None = None
+    more_keys: tuple[KeyPair, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     asked_metadata: Mapping[str, str] = field(default_factory=dict)
     items: tuple[Item, ...] = ()
@@ -134,6 +135,11 @@ class Instance:
         if state not in ROADS[self.state]:
             raise Conflict(f"an instance that is {self.state.value} cannot become {state.value}", field="state")
         return replace(self, state=state, **changes)
+
+    @property
+    def keys(self) -> tuple[KeyPair, ...]:
+        """Every key that may log in, the one that Nova would show (``key``) first."""
+        return ((self.key,) if self.key else ()) + self.more_keys
 
     @property
     def holds_claims(self) -> bool:

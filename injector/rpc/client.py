@@ -67,9 +67,13 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class BootOptions:
-    """What a guest is given beside its image and flavor; ``best_effort`` names kinds of item that may be left out."""
+    """What a guest is given beside its image and flavor; ``best_effort`` names kinds of item that may be left out.
+
+    ``more_keys`` are names of key pairs beside ``key_name``.
+    """
 
     key_name: str | None = None
+    more_keys: tuple[str, ...] = ()
     user_data: bytes | None = None
     files: tuple[File, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -86,6 +90,7 @@ class BootOptions:
         """As a ``server`` of the create call has it."""
         said: Document = {
             "key_name": self.key_name,
+            "injector:keys": list(self.more_keys) or None,
             "user_data": None if self.user_data is None else b64encode(self.user_data).decode(),
             "personality": [file.document() for file in self.files] or None,
             "metadata": dict(self.metadata) or None,

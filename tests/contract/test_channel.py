@@ -69,7 +69,7 @@ def a_delivery(
     """Everything the payload and the record hold is asked for, into a fresh workspace below ``directory``."""
     items = items_of(
         payload,
-        key=instance.key,
+        keys=instance.keys,
         metadata=instance.asked_metadata,
         nics=tuple(NicOrder(nic.network) for nic in instance.nics),
         password_given=given,
@@ -195,6 +195,17 @@ def test_a_generated_password_is_delivered_and_listed_though_not_asked_for(tmp_p
 def test_the_place_of_a_key_is_a_json_pointer_whatever_its_name(tmp_path: Path) -> None:
     receipt = drive_channel().deliver(a_delivery(tmp_path, instance=a.an_instance(key=a.a_key(name="a/b~c"))))
     assert receipt.items[0].where == "openstack/latest/meta_data.json#/public_keys/a~1b~0c"
+
+
+def test_every_key_is_an_item_and_one_may_be_left_out_alone(tmp_path: Path) -> None:
+    keys = (a.a_key(name="work", public_key="ssh-rsa BBBB"), a.a_key(name="home", public_key="ssh-rsa CCCC"))
+    delivery = a_delivery(tmp_path, a.an_instance(key=a.a_key(), more_keys=keys))
+    work = next(item for item in delivery.plan.items if item.name == "work")
+    kept = tuple(item for item in delivery.plan.items if item is not work)
+    less = replace(delivery, plan=replace(delivery.plan, items=kept, left_out=(LeftOut(work, "no"),)))
+    receipt = drive_channel().deliver(less)
+    outcomes = [(item.name, item.outcome) for item in receipt.items if item.kind is ItemKind.KEY]
+    assert outcomes == [("laptop", Outcome.READ_BACK), ("home", Outcome.READ_BACK), ("work", Outcome.LEFT_OUT)]
 
 
 def test_a_path_given_twice_has_two_lines(tmp_path: Path) -> None:
@@ -340,13 +351,13 @@ def macs(instance: Instance) -> dict[str, str]:
 
 
 def test_cloud_init_reads_from_the_drive_what_was_asked(tmp_path: Path, cloud_init: CloudInit) -> None:
-    delivery = a_delivery(tmp_path)
+    delivery = a_delivery(tmp_path, replace(INSTANCE, more_keys=(a.a_key(name="desk", public_key="ssh-rsa BBBB"),)))
     drive_channel().deliver(delivery)
     tree = judges.isoinfo_tree(delivery.workspace.config_drive, "-R")
     found = cloud_init.read(judges.lay_out(tree, tmp_path / "mnt"), macs(INSTANCE))
     assert found["metadata"]["instance-id"] == INSTANCE.id
     assert found["metadata"]["local-hostname"] == "web.novalocal"
-    assert found["metadata"]["public_keys"] == {"laptop": a.PUBLIC_KEY}
+    assert found["metadata"]["public_keys"] == {"laptop": a.PUBLIC_KEY, "desk": "ssh-rsa BBBB"}
     assert found["metadata"]["meta"] == {"role": "wëb"}
     assert found["metadata"]["random_seed"] == a.SEED
     assert found["userdata"] == b"#!/bin/sh\ntrue\n"

@@ -134,12 +134,19 @@ def test_the_names_of_a_request_are_resolved_once(house: ApiHouse, ask: Speaker,
     kernel = house.an_image(disk_format=DiskFormat.KERNEL)
     ramdisk = house.an_image(disk_format=DiskFormat.RAMDISK)
     image = house.an_image(properties={"kernel_id": kernel.id, "ramdisk_id": ramdisk.id})
-    ask.create("keypair", {"name": "laptop", "public_key": builders.PUBLIC_KEY})
-    (server_id,), _ = ask.create_server(server | {"imageRef": image.id, "key_name": "laptop"})
+    for name in ("laptop", "desk"):
+        ask.create("keypair", {"name": name, "public_key": builders.PUBLIC_KEY})
+    (server_id,), _ = ask.create_server(
+        server | {"imageRef": image.id, "key_name": "laptop", "injector:keys": ["desk"]}
+    )
     ask.delete("keypair", "laptop")
     instance = house.store.instance(server_id)
-    assert instance.key is not None
-    assert instance.key.public_key == builders.PUBLIC_KEY
+    assert [(key.name, key.public_key) for key in instance.keys] == [
+        ("laptop", builders.PUBLIC_KEY),
+        ("desk", builders.PUBLIC_KEY),
+    ]
+    assert [(item.kind, item.name) for item in instance.items] == [(ItemKind.KEY, "laptop"), (ItemKind.KEY, "desk")]
+    assert ask.server(server_id)["injector:keys"] == ["laptop", "desk"]
     assert (instance.kernel, instance.ramdisk) == (kernel, ramdisk)
 
 
@@ -218,6 +225,8 @@ REFUSED: dict[str, tuple[int, str, Document]] = {
     "no image": (400, "imageRef", {"imageRef": ""}),
     "unknown flavor": (400, "flavorRef", {"flavorRef": "nothing"}),
     "unknown key": (400, "key_name", {"key_name": "nobody"}),
+    "unknown key beside": (400, r"injector:keys\[0\]", {"injector:keys": ["nobody"]}),
+    "a key twice": (400, "injector:keys", {"key_name": "laptop", "injector:keys": ["laptop"]}),
     "unknown network": (400, r"networks\[0\].uuid", {"networks": [{"uuid": NOBODY}]}),
     "unknown zone": (400, "availability_zone", {"availability_zone": "moon"}),
     "a host in the zone": (400, "availability_zone", {"availability_zone": "nova:host-1"}),

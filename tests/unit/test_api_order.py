@@ -33,7 +33,11 @@ def test_the_least() -> None:
 
 
 def test_everything() -> None:
-    ours: dict[str, Any] = {"injector:best_effort": ["key"], "return_reservation_id": "yes"}
+    ours: dict[str, Any] = {
+        "injector:best_effort": ["key"],
+        "injector:keys": ["desk", "phone"],
+        "return_reservation_id": "yes",
+    }
     assert parse(
         key_name="laptop",
         user_data="aGVsbG8=",
@@ -60,6 +64,7 @@ def test_everything() -> None:
         IMAGE.lower(),
         "1",
         key_name="laptop",
+        more_key_names=("desk", "phone"),
         user_data=Secret("hello"),
         files=(InjectedFile("/a", Secret(b""), 0o600, "0:0"),),
         metadata={"role": "web"},

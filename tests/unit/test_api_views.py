@@ -204,6 +204,7 @@ def test_instances_have_no_field_the_view_was_not_told_of() -> None:
         "updated_at",
         "kernel",
         "key",
+        "more_keys",
         "metadata",
         "nics",
         "forwards",

@@ -116,7 +116,8 @@ def test_every_flag_of_boot_reaches_the_request(run: Run, api: CannedApi, tmp_pa
     (tmp_path / "blob").write_bytes(EVERY_BYTE)
     api.answer("GET", f"/v2/images/{IMAGE}", {"id": IMAGE, "name": "debian"})
     result = run(
-        *("boot", "--image", IMAGE, "--flavor", "m1.small", "--key-name", "laptop", "--hostname", "web1"),
+        *("boot", "--image", IMAGE, "--flavor", "m1.small", "--hostname", "web1"),
+        *("--key-name", "laptop", "--key-name", "desk"),
         *("--user-data", str(tmp_path / "blob"), "--file", f"/opt/blob={tmp_path / 'blob'}"),
         *("--file", f"/opt/b2={tmp_path / 'blob'},mode=0600,owner=www,best-effort"),
         *("--meta", "role=web", "--meta", "note=a=b", "--config-drive", "true", "--admin-pass", "pw"),
@@ -135,6 +136,7 @@ def test_every_flag_of_boot_reaches_the_request(run: Run, api: CannedApi, tmp_pa
         "imageRef": IMAGE,
         "flavorRef": "1",
         "key_name": "laptop",
+        "injector:keys": ["desk"],
         "hostname": "web1",
         "metadata": {"role": "web", "note": "a=b"},
         "config_drive": True,

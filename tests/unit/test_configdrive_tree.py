@@ -147,8 +147,9 @@ def test_metadata_is_what_was_asked_at_boot_and_not_what_it_became() -> None:
 
 def test_what_was_left_out_is_not_on_the_drive() -> None:
     lost = (a.a_file("/etc/motd", b"secret", mode=0o600), a.a_file("/etc/motd", b"kept"))
-    kinds = (ItemKind.KEY, ItemKind.METADATA, ItemKind.USER_DATA, ItemKind.PASSWORD)
+    kinds = (ItemKind.METADATA, ItemKind.USER_DATA, ItemKind.PASSWORD)
     left_out = [LeftOut(a.an_item(kind, kind.value), "no") for kind in kinds]
+    left_out.append(LeftOut(a.an_item(ItemKind.KEY, "laptop"), "no"))
     left_out.append(LeftOut(a.an_item(mode=0o600), "no"))
     payload = a.a_payload(user_data=Secret(b"#!"), files=lost, admin_password=Secret("x"))
     plan = a.a_plan(left_out=tuple(left_out))
@@ -158,6 +159,15 @@ def test_what_was_left_out_is_not_on_the_drive() -> None:
     assert found["openstack/content/0000"] == b"kept"
     assert len(described["files"]) == 1
     assert f"openstack/{LATEST}/user_data" not in found
+
+
+def test_several_keys_are_all_there_in_the_order_they_were_asked_for() -> None:
+    keys = (a.a_key(name="work", public_key="ssh-rsa BBBB"), a.a_key(name="home", public_key="ssh-rsa CCCC"))
+    found = tree(a.an_instance(key=a.a_key(), more_keys=keys))
+    described = document(found)
+    assert list(described["public_keys"]) == [key["name"] for key in described["keys"]] == ["laptop", "work", "home"]
+    assert described["public_keys"]["home"] == described["keys"][2]["data"] == "ssh-rsa CCCC"
+    assert json.loads(found["ec2/latest/meta-data.json"])["public-keys"]["2"] == {"openssh-key": "ssh-rsa CCCC"}
 
 
 def network(**changes: Any) -> dict[str, Any]:
@@ -233,9 +243,7 @@ def test_any_drive_says_exactly_what_was_asked_in_every_version(instance: Instan
         assert described["uuid"] == instance.id
         assert described["name"] == instance.name
         assert described.get("meta", {}) == instance.asked_metadata
-        assert described.get("public_keys", {}) == (
-            {instance.key.name: instance.key.public_key} if instance.key else {}
-        )
+        assert described.get("public_keys", {}) == {key.name: key.public_key for key in instance.keys}
         delivered = [
             (entry["path"], found["openstack" + entry["content_path"]]) for entry in described.get("files", [])
         ]

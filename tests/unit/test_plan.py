@@ -233,7 +233,7 @@ def test_everything_asked_for_becomes_an_item() -> None:
         user_data=Secret(b"#!/bin/sh"), files=(a.a_file(mode=0o600, owner="ada"),), admin_password=Secret("geheim")
     )
     items = items_of(
-        payload, key=a.a_key(), metadata={"role": "wëb"}, nics=(NicOrder(a.a_network()),), password_given=True
+        payload, keys=(a.a_key(),), metadata={"role": "wëb"}, nics=(NicOrder(a.a_network()),), password_given=True
     )
     assert items == (
         Item(ItemKind.KEY, "laptop", len(a.PUBLIC_KEY)),

@@ -16,6 +16,7 @@ from injector.inject.plan import items_of
 from injector.model.boot import BootRequest, NicOrder
 from injector.model.context import Context
 from injector.model.flavor import Flavor
+from injector.model.hostile import one_line
 from injector.model.image import DiskFormat, Image, ImageStatus
 from injector.model.keypair import KeyPair
 from injector.model.network import Network, NicRequest
@@ -40,7 +41,12 @@ class Resolved:
     ramdisk: Image | None
     flavor: Flavor
     key: KeyPair | None
+    more_keys: tuple[KeyPair, ...]
     nics: tuple[NicOrder, ...]
+
+    @property
+    def keys(self) -> tuple[KeyPair, ...]:
+        return ((self.key,) if self.key else ()) + self.more_keys
 
 
 def resolve(order: ServerOrder, context: Context, store: Store) -> Resolved:
@@ -49,10 +55,13 @@ def resolve(order: ServerOrder, context: Context, store: Store) -> Resolved:
     kernel, ramdisk = _kernel_and_ramdisk(store, context, image)
     flavor = _found(lambda: store.flavor(order.flavor_id), "flavorRef", f"Flavor {order.flavor_id} could not be found.")
     nics = _nics(store, context, order.nics)
-    key = _key(store, context, order.key_name)
+    key = None if order.key_name is None else _key(store, context, order.key_name, "key_name")
+    more = tuple(
+        _key(store, context, name, f"injector:keys[{index}]") for index, name in enumerate(order.more_key_names)
+    )
     require_fit(image, flavor)
     _require_zone(store, order.availability_zone)
-    return Resolved(image, kernel, ramdisk, flavor, key, nics)
+    return Resolved(image, kernel, ramdisk, flavor, key, more, nics)
 
 
 def _found(look_up: Callable[[], _Found], field: str, message: str) -> _Found:
@@ -90,10 +99,9 @@ def _kernel_and_ramdisk(store: Store, context: Context, image: Image) -> tuple[I
     return kernel, _image(store, context, ramdisk_id, "imageRef ramdisk_id", frozenset({DiskFormat.RAMDISK}))
 
 
-def _key(store: Store, context: Context, name: str | None) -> KeyPair | None:
-    if name is None:
-        return None
-    return _found(lambda: store.keypair(context.user_id, name), "key_name", f"Invalid key_name provided: {name}.")
+def _key(store: Store, context: Context, name: str, field: str) -> KeyPair:
+    message = f"Invalid {field} provided: {one_line(name, 255)}."
+    return _found(lambda: store.keypair(context.user_id, name), field, message)
 
 
 def _require_zone(store: Store, zone: str | None) -> None:
@@ -168,6 +176,7 @@ class Draft:
             kernel=resolved.kernel,
             ramdisk=resolved.ramdisk,
             key=resolved.key,
+            more_keys=resolved.more_keys,
             metadata=order.metadata,
             items=self._items(payload),
             nics=resolved.nics,
@@ -182,7 +191,7 @@ class Draft:
     def _items(self, payload: Payload) -> tuple[Item, ...]:
         items = items_of(
             payload,
-            key=self._resolved.key,
+            keys=self._resolved.keys,
             metadata=self._order.metadata,
             nics=self._resolved.nics,
             password_given=self._order.admin_password is not None,

@@ -191,6 +191,7 @@ def _by_version(instance: Instance, seen: Viewpoint) -> Document:
 def _ours(instance: Instance) -> Document:
     guest = instance.guest
     return {
+        "injector:keys": [key.name for key in instance.keys],
         "injector:guest": {
             "state": guest.state.value,
             "detail": guest.detail,

@@ -41,12 +41,13 @@ def contents_of(delivery: Delivery) -> Contents:
     def kept(kind: ItemKind) -> bool:
         return all(left.item.kind is not kind for left in left_out)
 
+    lost_keys = {left.item.name for left in left_out if left.item.kind is ItemKind.KEY}
     lost_files = {(left.item.name, left.item.mode, left.item.owner) for left in left_out}
     return Contents(
         instance=instance,
         ingredients=ingredients,
         random_seed=payload.random_seed,
-        keys=(instance.key,) if instance.key and kept(ItemKind.KEY) else (),
+        keys=tuple(key for key in instance.keys if key.name not in lost_keys),
         metadata=ingredients.metadata if kept(ItemKind.METADATA) else None,
         files=tuple(file for file in payload.files if (file.path, file.mode, file.owner) not in lost_files),
         # Empty user-data is none, as in Nova: a drive has no empty user_data file.
