@@ -148,12 +148,16 @@ def test_an_error_is_one_line_without_a_traceback(tmp_path: Path) -> None:
 def test_ctrl_c_ends_a_wait_quietly(api: CannedApi) -> None:
     api.answer("GET", f"/v2.1/servers/{ID}", {"server": a_view("ACTIVE")})
     api.answer("POST", f"/v2.1/servers/{ID}/action", {"output": "hello\n"})
-    words = ["--endpoint", api.endpoint, "console-log", "--follow", ID]
-    with subprocess.Popen([*PROGRAM, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as following:
+    # A shell that starts the tests in the background has them, and all they start, ignore the signal.
+    words = ["env", "--default-signal=INT", *PROGRAM, "--endpoint", api.endpoint, "console-log", "--follow", ID]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as following:
         assert following.stdout is not None
         assert following.stdout.readline() == "hello\n"
         following.send_signal(signal.SIGINT)
-        _, err = following.communicate(timeout=30)
+        try:
+            _, err = following.communicate(timeout=30)
+        finally:
+            following.kill()
     assert (following.returncode, err) == (Exit.INTERRUPTED, "")
 
 
