@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from injector.model.finding import Check, Severity, severities
 from injector.model.host import InjectionPolicy
 
 
@@ -101,6 +103,14 @@ class DispatcherSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LintSettings:
+    """What is made of each check's findings, and the file of cloud-init's schema (None: nothing is checked by it)."""
+
+    severities: Mapping[Check, Severity] = field(default_factory=severities)
+    cloud_config_schema: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything, once. ``state_dir`` holds what must survive; see the properties for where."""
 
@@ -117,6 +127,7 @@ class Settings:
     images: ImageSettings = field(default_factory=ImageSettings)
     compute: ComputeSettings = field(default_factory=ComputeSettings)
     dispatcher: DispatcherSettings = field(default_factory=DispatcherSettings)
+    lint: LintSettings = field(default_factory=LintSettings)
 
     @property
     def instances_dir(self) -> Path:

@@ -63,6 +63,8 @@ class Boot(ApiShower):
     def _see(self, made: Document) -> None:
         self.servers = [made]
         first = get(self.session, SERVER, str(made["id"]))
+        for line in views.finding_lines(first.get("injector:findings") or []):
+            self.say(f"warning: {line}")
         self.servers = [first] if self.args.max_count == 1 else self._all_of(first)
         if self.args.wait:
             self._wait(Goal(self.args.wait), self.args.timeout)

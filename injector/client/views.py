@@ -42,6 +42,7 @@ def fields(view: Document) -> dict[str, Any]:
         "guest_detail": guest.get("detail"),
         "guest_witness": guest.get("witness"),
         "plan": Cell(view.get("injector:plan"), plan_lines),
+        "findings": Cell(view.get("injector:findings") or [], finding_lines),
         "config_drive": bool(view.get("config_drive")),
         "image": _image(view),
         "image_id": (view.get("image") or {}).get("id"),
@@ -102,6 +103,11 @@ def plan_lines(plan: dict[str, Any] | None) -> list[str]:
         item = left.get("item") or {}
         lines.append(f"left out: {item.get('kind')} {item.get('name')}: {left.get('reason')}")
     return lines
+
+
+def finding_lines(findings: list[dict[str, Any]]) -> list[str]:
+    """What the lint found doubtful: the field, why, and the check's name to look up or switch off."""
+    return [f"{one.get('field')}: {one.get('message')} [{one.get('check')}]" for one in findings]
 
 
 def _marks(marks: list[dict[str, Any]]) -> list[str]:

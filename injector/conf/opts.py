@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from oslo_config import cfg
 from oslo_config.types import Port
 
+from injector.model.finding import RULES, Severity
 from injector.settings import (
     ApiSettings,
     ComputeSettings,
@@ -247,6 +248,25 @@ DISPATCHER: Sequence[cfg.Opt] = (
     cfg.Opt("forward_last_port", type=Port(), default=_DISPATCHER.forward_last_port, help="Last such port."),
 )
 
+_SEVERITIES = [
+    (Severity.WARN.value, "the server boots; the finding is kept with it and shown"),
+    (Severity.DENY.value, "the request is refused, naming what was found"),
+    (Severity.OFF.value, "nobody is told"),
+]
+
+LINT: Sequence[cfg.Opt] = (
+    cfg.StrOpt(
+        "cloud_config_schema",
+        sample_default="<state_path>/schema-cloud-config-v1.json",
+        help="cloud-init's own JSON schema of cloud-configs (cloudinit/config/schemas/ in its package): its version "
+        "decides what is allowed. While there is no such file, cloud-configs are not checked by it.",
+    ),
+    *(
+        cfg.StrOpt(check.value, default=rule.severity.value, choices=_SEVERITIES, help=f"On {rule.meaning}.")
+        for check, rule in RULES.items()
+    ),
+)
+
 GROUPS: Mapping[str, Sequence[cfg.Opt]] = {
     "DEFAULT": DEFAULT,
     "api": API,
@@ -257,6 +277,7 @@ GROUPS: Mapping[str, Sequence[cfg.Opt]] = {
     "images": IMAGES,
     "compute": COMPUTE,
     "dispatcher": DISPATCHER,
+    "lint": LINT,
 }
 
 

@@ -13,6 +13,7 @@ from oslo_config import cfg
 from injector import settings
 from injector.conf import opts
 from injector.errors import InvalidRequest
+from injector.model.finding import Check, Severity
 from injector.model.host import InjectionPolicy
 
 _Group = TypeVar("_Group")
@@ -51,6 +52,7 @@ def read(conf: cfg.ConfigOpts) -> settings.Settings:
         images=_group(settings.ImageSettings, conf.images),
         compute=_group(settings.ComputeSettings, conf.compute),
         dispatcher=_group(settings.DispatcherSettings, conf.dispatcher),
+        lint=_lint(conf, state),
     )
 
 
@@ -64,6 +66,13 @@ def _api(conf: cfg.ConfigOpts) -> settings.ApiSettings:
     given["socket"] = Path(conf.api.socket) if conf.api.socket else None
     given["port"] = None if conf.api.port < 0 else conf.api.port
     return settings.ApiSettings(**given)
+
+
+def _lint(conf: cfg.ConfigOpts, state: Path) -> settings.LintSettings:
+    return settings.LintSettings(
+        severities={check: Severity(conf.lint[check.value]) for check in Check},
+        cloud_config_schema=Path(conf.lint.cloud_config_schema or state / "schema-cloud-config-v1.json"),
+    )
 
 
 def _policy(conf: cfg.ConfigOpts) -> InjectionPolicy:

@@ -258,4 +258,5 @@ def _first_record(
         host=host.name,
         marks=(Mark(Step.SCHEDULE, now),),
         request_id=context.request_id,
+        findings=request.findings,
     )

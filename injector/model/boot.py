@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from injector.model.finding import Finding
 from injector.model.flavor import Flavor
 from injector.model.image import Image
 from injector.model.keypair import KeyPair
@@ -23,7 +24,7 @@ class NicOrder:
 
 @dataclass(frozen=True, slots=True)
 class BootRequest:
-    """One guest to boot; ``payload`` was sealed for ``instance_id``."""
+    """One guest to boot; ``payload`` was sealed for ``instance_id``; ``findings`` did not refuse it."""
 
     instance_id: str
     name: str
@@ -44,3 +45,4 @@ class BootRequest:
     config_drive: bool = False
     availability_zone: str | None = None
     launch_index: int = 0
+    findings: tuple[Finding, ...] = ()

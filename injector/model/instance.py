@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from injector.errors import Conflict
+from injector.model.finding import Finding
 from injector.model.flavor import Flavor
 from injector.model.guest import GuestVerdict
 from injector.model.image import Image
@@ -128,6 +129,7 @@ class Instance:
     launched_at: datetime | None = None
     terminated_at: datetime | None = None
     request_id: str = ""
+    findings: tuple[Finding, ...] = ()
     revision: int = 0
 
     def advance(self, state: State, **changes: Any) -> Instance:

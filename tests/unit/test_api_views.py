@@ -13,6 +13,7 @@ import pytest
 from injector.api.microversion import Microversion
 from injector.api.views import flavors, hosts, images, keypairs, limits, networks, servers, versions
 from injector.api.views.viewpoint import Viewpoint
+from injector.model.finding import Check, Finding
 from injector.model.guest import GuestState, GuestVerdict
 from injector.model.host import Usage
 from injector.model.image import DiskFormat
@@ -57,6 +58,7 @@ SERVER = builders.an_instance(
     kernel=builders.an_image(id="5ca1ab1e-1111-4000-8000-000000000002", disk_format=DiskFormat.KERNEL),
     key=builders.a_key(),
     metadata={"role": "web"},
+    findings=(Finding(Check.FILE_EMPTY, "personality[0].contents", "/etc/motd is empty"),),
     items=(FILE, KEY),
     nics=(NIC, builders.a_nic(mac="52:54:00:00:00:02")),
     forwards=(Forward(NIC.mac, 22, 20022),),
@@ -223,5 +225,6 @@ def test_instances_have_no_field_the_view_was_not_told_of() -> None:
         "launched_at",
         "terminated_at",
         "request_id",
+        "findings",
     }
     assert {field.name for field in fields(Instance)} == hidden | shown

@@ -202,6 +202,16 @@ def guest(state: str, detail: str = "") -> dict[str, Any]:
     return {"state": state, "detail": detail, "witness": "agent", "at": "2026-03-01T12:00:41+00:00"}
 
 
+def test_what_the_lint_found_is_told_on_stderr_and_shown(run: Run, api: CannedApi) -> None:
+    finding = {"check": "key_weak", "field": "key_name", "message": "a DSA key"}
+    api.answer("GET", f"{SERVERS}/{ID}", {"server": a_server(**{"injector:findings": [finding]})})
+    result = run(*BOOT, "-f", "json")
+    assert result.err.splitlines() == ["warning: key_name: a DSA key [key_weak]"]
+    assert result.json["findings"] == [finding]
+    assert run("--quiet", *BOOT).err == ""
+    assert "key_name: a DSA key [key_weak]" in run("show", ID).out
+
+
 def test_boot_wait_tells_the_phases_on_stderr_and_the_result_on_stdout(run: Run, api: CannedApi) -> None:
     building = a_server(status="BUILD", **{"injector:marks": marks("schedule", "image")})
     running = a_server(**{"injector:marks": marks("schedule", "image", "running")})

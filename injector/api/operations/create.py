@@ -15,6 +15,7 @@ from injector.images.fit import require_fit
 from injector.inject.plan import items_of
 from injector.model.boot import BootRequest, NicOrder
 from injector.model.context import Context
+from injector.model.finding import Finding
 from injector.model.flavor import Flavor
 from injector.model.hostile import one_line
 from injector.model.image import DiskFormat, Image, ImageStatus
@@ -147,11 +148,14 @@ def _has_static(network: Network, fixed_ip: str) -> bool:
 class Draft:
     """Boot requests of one order: what they share, and what each is given of its own."""
 
-    def __init__(self, order: ServerOrder, resolved: Resolved, context: Context) -> None:
+    def __init__(
+        self, order: ServerOrder, resolved: Resolved, context: Context, findings: tuple[Finding, ...] = ()
+    ) -> None:
         self.reservation_id = naming.new_reservation_id()
         self._order = order
         self._resolved = resolved
         self._context = context
+        self._findings = findings
         self.admin_password: Secret | None = order.admin_password
 
     def requests(self, vault: Vault, api: ApiSettings) -> tuple[BootRequest, ...]:
@@ -183,6 +187,7 @@ class Draft:
             config_drive=order.config_drive,
             availability_zone=order.availability_zone,
             launch_index=number - 1,
+            findings=self._findings,
         )
 
     def _payload(self) -> Payload:

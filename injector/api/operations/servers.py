@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from injector.api import limits, order, query, schemas
 from injector.api.operations.create import Draft, resolve
+from injector.api.operations.look import Look
 from injector.db import Store
 from injector.errors import Conflict, InvalidRequest, NotFound
 from injector.model.context import Context
@@ -62,6 +63,7 @@ class Servers:
         self._consoles = consoles
         self._vault = vault
         self._settings = settings
+        self._look = Look(settings.lint)
         self._metadata_changes = threading.Lock()
 
     def create(self, context: Context, document: object) -> Created:
@@ -70,7 +72,8 @@ class Servers:
         Also raises what ``Dispatcher.build`` does: Undeliverable, NoHost, Conflict.
         """
         wanted = order.parse(document, self._settings.quotas)
-        draft = Draft(wanted, resolve(wanted, context, self._store), context)
+        resolved = resolve(wanted, context, self._store)
+        draft = Draft(wanted, resolved, context, self._look.accept(wanted, resolved))
         requests = draft.requests(self._vault, self._settings.api)
         instances = self._dispatcher.build(context, requests, wanted.minimum)
         return Created(instances, draft.reservation_id, draft.admin_password, wanted.wants_reservation)

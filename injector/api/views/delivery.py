@@ -1,8 +1,9 @@
-"""Plans, receipts and their items: names, sizes and outcomes, never contents."""
+"""Plans, findings, receipts and their items: names, sizes and outcomes, never contents."""
 
 from __future__ import annotations
 
 from injector.api.views.viewpoint import Document
+from injector.model.finding import Finding
 from injector.model.payload import Item
 from injector.model.plan import Plan
 from injector.model.receipt import Receipt
@@ -17,6 +18,10 @@ def show_plan(plan: Plan) -> Document:
         "drive_bus": plan.drive_bus,
         "medium_changes_live": plan.medium_changes_live,
     }
+
+
+def show_finding(finding: Finding) -> Document:
+    return {"check": finding.check.value, "field": finding.field, "message": finding.message}
 
 
 def receipt_items(receipt: Receipt) -> list[Document]:

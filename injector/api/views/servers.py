@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from ipaddress import ip_address
 
-from injector.api.views.delivery import receipt_items, show_plan
+from injector.api.views.delivery import receipt_items, show_finding, show_plan
 from injector.api.views.viewpoint import Document, Viewpoint, exact, microseconds, seconds
 from injector.model.instance import Instance, State, Step
 from injector.model.network import Nic
@@ -205,6 +205,7 @@ def _ours(instance: Instance) -> Document:
             {"host": "127.0.0.1", "host_port": one.host_port, "guest_port": one.guest_port, "mac": one.mac}
             for one in instance.forwards
         ],
+        "injector:findings": [show_finding(finding) for finding in instance.findings],
         "injector:request_id": instance.request_id,
         "injector:attempt": instance.attempt,
     }

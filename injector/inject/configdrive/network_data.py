@@ -7,17 +7,24 @@ import uuid
 from collections.abc import Collection
 from typing import Any
 
+from injector.errors import InternalError
+from injector.inject import lint
+from injector.model.finding import Check
 from injector.model.instance import Instance
 from injector.model.network import Address, NetworkKind, Nic, Subnet
 
 Json = dict[str, Any]
+
+_BUGS = frozenset({Check.NETWORK_SCHEMA, Check.NETWORK_MTU, Check.NETWORK_MAC})
+"""What no record can ask for: a document with one of these was rendered wrongly."""
 
 
 def network_data(instance: Instance) -> Json:
     """``{}`` for a guest without cards. A card without subnets is skipped, as in Nova: nothing is known of it.
 
     Unlike Nova, every subnet of a card is described and not only the first of each family, and an MTU that is not
-    known or is DHCP's to tell is left out rather than null (Ironic repairs Nova's drives for that).
+    known or is DHCP's to tell is left out rather than null (Ironic repairs Nova's drives for that). What our own lint
+    takes for a bug raises InternalError: better than a guest without network.
     """
     if not instance.nics:
         return {}
@@ -32,7 +39,15 @@ def network_data(instance: Instance) -> Json:
         for address in nic.addresses:
             networks.append(_network(f"network{len(networks)}", link["id"], nic, address))
             services += [entry for entry in _name_servers(address.subnet) if entry not in services]
-    return {"links": links, "networks": networks, "services": services}
+    document = {"links": links, "networks": networks, "services": services}
+    _require_sound(document, instance.nics)
+    return document
+
+
+def _require_sound(document: Json, nics: Collection[Nic]) -> None:
+    for finding in lint.network_data(document, [nic.mac for nic in nics]):
+        if finding.check in _BUGS:
+            raise InternalError(f"{finding.field}: {finding.message}", field=finding.field)
 
 
 def static_addresses(nics: Collection[Nic]) -> tuple[tuple[Nic, Address], ...]:

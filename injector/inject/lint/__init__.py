@@ -3,14 +3,14 @@
 Pure functions over values. One call finds everything in a request, one everything in its network data, and one judges
 what was found by the operator's policy:
 
-    findings = lint.request(Subject(user_data, files, key), CloudConfigSchema(path))
+    findings = lint.request(Subject(user_data, files, keys), CloudConfigSchema(path))
     judged = lint.judge(findings, settings.lint.severities)
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from injector.inject.lint import files as _files
 from injector.inject.lint import keys as _keys
@@ -29,11 +29,13 @@ __all__ = ["CloudConfigSchema", "Judged", "Subject", "judge", "network_data", "r
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What of a request is looked at, in clear; ``password_given`` by the caller, not generated."""
+    """What of a request is looked at, in clear: key pairs by the field that names them; ``password_given`` by the
+    caller, not generated.
+    """
 
     user_data: Secret | None = None
     files: tuple[InjectedFile, ...] = ()
-    key: KeyPair | None = None
+    keys: Mapping[str, KeyPair] = field(default_factory=dict)
     password_given: bool = False
 
 
@@ -48,8 +50,8 @@ class Judged:
 def request(subject: Subject, schema: CloudConfigSchema) -> tuple[Finding, ...]:
     """Everything that is doubtful about a request; what it quotes of it are names, never contents."""
     found = list(_files.lint(subject.files))
-    if subject.key is not None and subject.key.type == "ssh":
-        found += _keys.lint(subject.key.public_key, "key_name")
+    for name, key in subject.keys.items():
+        found += _keys.lint(key.public_key, name) if key.type == "ssh" else ()
     if subject.user_data is not None:
         found += _user_data(read(subject.user_data.reveal()), schema, password_given=subject.password_given)
     return tuple(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip_network
 from itertools import islice
 from typing import Any
@@ -25,6 +26,12 @@ _CARDS += ["tap", "vhostuser", "vif"]
 _ASSEMBLED = ["bond", "vlan"]
 _DYNAMIC = ["ipv4_dhcp", "ipv6_dhcp", "ipv6_slaac", "ipv6_dhcpv6-stateless", "ipv6_dhcpv6-stateful"]
 _STATIC = ["ipv4", "ipv6"]
+
+
+def _when(types: list[str], *required: str) -> Json:
+    """Things of these types have these keys."""
+    return {"if": {"required": ["type"], "properties": {"type": {"enum": types}}}, "then": {"required": list(required)}}
+
 
 _NAME = {"type": "string", "minLength": 1}
 _MAC = {"type": "string", "pattern": r"^(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}\Z"}
@@ -50,9 +57,11 @@ _LINK = {
         "vlan_id": {"type": "integer", "minimum": 1, "maximum": 4094},
         "vlan_mac_address": _MAC,
     },
-    "if": {"properties": {"type": {"enum": _CARDS}}},
-    "then": {"required": ["ethernet_mac_address"]},
-    "else": {"anyOf": [{"required": ["bond_links", "bond_mode"]}, {"required": ["vlan_link", "vlan_id"]}]},
+    "allOf": [
+        _when(_CARDS, "ethernet_mac_address"),
+        _when(["bond"], "bond_links", "bond_mode"),
+        _when(["vlan"], "vlan_link", "vlan_id"),
+    ],
 }
 _ROUTE = {
     "type": "object",
@@ -73,8 +82,7 @@ _NETWORK = {
         "routes": {"type": "array", "items": _ROUTE},
         "services": _SERVICES,
     },
-    "if": {"properties": {"type": {"enum": _STATIC}}},
-    "then": {"required": ["ip_address"]},
+    "allOf": [_when(_STATIC, "ip_address")],
 }
 SCHEMA: Json = {
     "type": "object",
@@ -93,8 +101,11 @@ def lint(document: Json, macs: Collection[str]) -> tuple[Finding, ...]:
         return ()
     wrong = tuple(islice(_schema().iter_errors(document), _TOLD))
     if wrong:
-        return tuple(Finding(Check.NETWORK_SCHEMA, _place(error.absolute_path), _reason(error)) for error in wrong)
-    return (*_links(document["links"], {mac.lower() for mac in macs}), *_networks(document))
+        found = (Finding(Check.NETWORK_SCHEMA, _place(error.absolute_path), _reason(error)) for error in wrong)
+        return tuple(dict.fromkeys(found))  # a key that is missing is told with the others that are
+    doubts = (*_links(document["links"], {mac.lower() for mac in macs}), *_networks(document))
+    # The scope behind an IPv6 address may be any text.
+    return tuple(replace(finding, message=one_line(finding.message)) for finding in doubts)
 
 
 @functools.cache
