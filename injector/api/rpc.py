@@ -47,7 +47,7 @@ class ApiEndpoint:
         }
 
     def preview_server(self, context: Context, body: object) -> Document:
-        return previews.detail(*self._do.previews.show(context, body))
+        return previews.detail(self._do.previews.show(context, body))
 
     def find_servers(self, context: Context, parameters: Mapping[str, Any]) -> list[Document]:
         _, found = self._do.servers.find(context, _texts(parameters))

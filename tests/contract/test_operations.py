@@ -100,6 +100,13 @@ def test_a_preview_says_what_a_boot_would_do_and_keeps_nothing(house: ApiHouse, 
     assert ask.server(booted(ask, asked))["addresses"]["lab"][0]["addr"] == "10.0.2.15"
 
 
+def test_a_preview_shows_what_the_lint_would_refuse(ask: Speaker, server: Document) -> None:
+    view = ask.preview(server | {"user_data": b64(b"#cloud-config\na: [")})
+    assert not view["accepted"]
+    assert {(one["check"], one["severity"]) for one in view["findings"]} == {("cloud_config_yaml", "deny")}
+    assert ask.preview(server)["accepted"]
+
+
 def test_a_preview_is_refused_as_the_boot_would_be(ask: Speaker, server: Document) -> None:
     for wrong, status in (({"key_name": "nobody"}, 400), ({"max_count": 2}, 400)):
         with pytest.raises(Refusal) as refusal:

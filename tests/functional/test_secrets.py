@@ -12,7 +12,7 @@ import pytest
 
 from tests.daemon import Daemon, a_daemon, b64
 
-OPTIONS = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "DEFAULT": {"debug": True},
     "libvirt": {"connection_uri": "test:///default", "virt_type": "qemu"},
 }

@@ -414,7 +414,7 @@ def test_each_of_several_is_deleted_and_each_failure_told(run: Run, api: CannedA
 
 def test_a_preview_asks_with_the_body_of_a_boot_and_shows_every_file(run: Run, api: CannedApi) -> None:
     file = {"path": "openstack/latest/meta_data.json", "size": 2048, "digest": "hmac-sha256:ab"}
-    preview = {"name": "vm", "host": "h", "files": [file], "domain_xml": "<domain>\n</domain>"}
+    preview: dict[str, Any] = {"name": "vm", "host": "h", "files": [file], "domain_xml": "<domain>\n</domain>"}
     preview |= {
         "plan": {"channel": "config_drive", "reason": "r"},
         "addresses": [{"network": "n", "mac": "m", "ips": []}],
@@ -427,6 +427,15 @@ def test_a_preview_asks_with_the_body_of_a_boot_and_shows_every_file(run: Run, a
     assert "n m by DHCP" in table
     assert run(*words, "-f", "value", "-c", "domain_xml").out == "<domain>\n</domain>\n"
     assert api.asked[-1].json["server"]["metadata"] == {"a": "b"}
+
+
+def test_a_preview_of_what_would_be_refused_says_so_and_fails(run: Run, api: CannedApi) -> None:
+    finding = {"check": "file_empty", "field": "personality[0]", "message": "it is empty", "severity": "deny"}
+    api.answer("POST", f"{SERVERS}/injector-preview", {"preview": {"accepted": False, "findings": [finding]}})
+    result = run("preview", *BOOT[1:])
+    assert "deny: personality[0]: it is empty [file_empty]" in result.out
+    assert result.code == Exit.REFUSED
+    assert "would be refused" in result.err
 
 
 def test_the_receipt(run: Run, api: CannedApi) -> None:

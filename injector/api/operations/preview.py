@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from injector.api import order
 from injector.api.operations.create import Draft, resolve
+from injector.api.operations.look import Look
 from injector.db import Store
 from injector.errors import InvalidRequest
+from injector.inject.lint import Judged
 from injector.model.context import Context
 from injector.model.instance import Instance
 from injector.model.preview import Preview
@@ -22,6 +25,15 @@ class Previewers(Protocol):
     def preview(self, host: str, instance: Instance) -> Preview: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Previewed:
+    """The record that a create call would make, what its host would do with it, and what is doubtful about it."""
+
+    instance: Instance
+    preview: Preview
+    judged: Judged
+
+
 class Previews:
     def __init__(
         self, store: Store, dispatcher: Dispatcher, hosts: Previewers, vault: Vault, settings: Settings
@@ -31,18 +43,20 @@ class Previews:
         self._hosts = hosts
         self._vault = vault
         self._settings = settings
+        self._look = Look(settings.lint)
 
-    def show(self, context: Context, document: object) -> tuple[Instance, Preview]:
-        """The record that a create call would make, and what its host would do with it.
+    def show(self, context: Context, document: object) -> Previewed:
+        """Raises what the create call would, but for what the lint denies: that is shown with the rest.
 
-        Raises what the create call would. One server only: InvalidRequest for more.
+        One server only: InvalidRequest for more.
         """
         wanted = order.parse(document, self._settings.quotas)
         if wanted.maximum > 1:
             raise InvalidRequest("A preview is of one server: the others differ in name only.", field="max_count")
-        draft = Draft(wanted, resolve(wanted, context, self._store), context)
-        (request,) = draft.requests(self._vault, self._settings.api)
+        resolved = resolve(wanted, context, self._store)
+        (request,) = Draft(wanted, resolved, context).requests(self._vault, self._settings.api)
         instance = self._dispatcher.place(context, request)
         if instance.host is None:
             raise InvalidRequest("No host was chosen.", field="server")
-        return instance, self._hosts.preview(instance.host, instance)
+        preview = self._hosts.preview(instance.host, instance)
+        return Previewed(instance, preview, self._look.at(wanted, resolved))

@@ -14,4 +14,4 @@ class PreviewResource:
         self._previews = previews
 
     def on_post(self, req: ApiRequest, resp: Response) -> None:
-        answer(resp, {"preview": views.detail(*self._previews.show(req.caller, req.document()))})
+        answer(resp, {"preview": views.detail(self._previews.show(req.caller, req.document()))})

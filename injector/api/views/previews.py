@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from injector.api.views.delivery import show_plan
+from injector.api.operations.preview import Previewed
+from injector.api.views.delivery import show_finding, show_plan
 from injector.api.views.viewpoint import Document
-from injector.model.instance import Instance
 from injector.model.network import Nic
-from injector.model.preview import Preview
 
 
-def detail(instance: Instance, preview: Preview) -> Document:
+def detail(found: Previewed) -> Document:
+    instance, preview = found.instance, found.preview
+    denied = [show_finding(one) | {"severity": "deny"} for one in found.judged.denied]
     return {
+        "accepted": not denied,
+        "findings": denied + [show_finding(one) | {"severity": "warn"} for one in found.judged.warned],
         "name": instance.name,
         "hostname": instance.hostname,
         "host": preview.host,
