@@ -23,6 +23,8 @@ base=${INJECTOR_DEVSTACK:-/var/lib/injector-devstack}
 . "$here/lib/daemons.sh"
 # shellcheck source=devstack/lib/libvirt.sh
 . "$here/lib/libvirt.sh"
+# shellcheck source=devstack/lib/cloud-init.sh
+. "$here/lib/cloud-init.sh"
 # shellcheck source=devstack/lib/injector.sh
 . "$here/lib/injector.sh"
 
@@ -34,7 +36,7 @@ binary_path=/etc/first-boot/blob.bin
 
 make_room() {
     # QEMU has to pass through to its files, so the directories above them may not be closed to it.
-    install -d -m 0711 "$base"
+    install -d -m 0711 "$base" "$base/state"
     install -d -m 0755 "$base/etc" "$base/run" "$base/log" "$base/guests" "$work"
     install -d -m 0700 "$base/keys"
 }
@@ -167,6 +169,9 @@ up() {
     "$here/guest-image.sh" "$base/guests/debian" | sed 's/^/    /'
     step 'libvirt' "read $base/log/libvirtd.log"
     libvirt_up "$base"
+    step "cloud-init's schema" 'see that "apt-get update" works and that the sources have Debian 12'
+    # Where injector looks for it, if it is not told otherwise.
+    cloud_config_schema "$base/state/schema-cloud-config-v1.json"
     step 'injector serve' "read $base/log/injector.log; if port $api_port is taken, set INJECTOR_DEVSTACK_PORT"
     injector_up
     step 'register image, key pair, flavor and network' "read $base/log/injector.log"

@@ -1,4 +1,4 @@
-"""Runs inside an unpacked cloud-init: reads drives laid out as directories, one JSON line in, one out.
+"""Runs inside an unpacked cloud-init: reads drives laid out as directories, and user-data; one JSON line in, one out.
 
 Started by ``tests/cloudinit_reader.py`` with cloud-init and its libraries as PYTHONPATH, and never as root of a
 machine's own cloud-init: it only calls the reader, which writes nothing.
@@ -11,9 +11,11 @@ import json
 import sys
 from typing import Any
 
+from cloudinit import handlers  # type: ignore[import-not-found]
 from cloudinit.sources import convert_vendordata  # type: ignore[import-not-found]
 from cloudinit.sources.DataSourceConfigDrive import read_config_drive  # type: ignore[import-not-found]
 from cloudinit.sources.helpers import openstack  # type: ignore[import-not-found]
+from cloudinit.user_data import UserDataProcessor  # type: ignore[import-not-found]
 
 
 def _plain(value: Any) -> str:
@@ -32,11 +34,22 @@ def _judge(directory: str, macs: dict[str, str]) -> dict[str, Any]:
     return dict(found)
 
 
+def _parts(user_data: bytes) -> dict[str, Any]:
+    """The content types that cloud-init would look for handlers of."""
+    found: list[str] = []
+    message = UserDataProcessor(None).process(user_data)
+    handlers.walk(message, lambda _data, _name, payload, headers: found.append(headers["Content-Type"]), None)
+    return {"parts": found}
+
+
 def main() -> None:
     for line in sys.stdin:
         question = json.loads(line)
         try:
-            answer = _judge(question["directory"], question["macs"])
+            if "user_data" in question:
+                answer = _parts(base64.b64decode(question["user_data"]))
+            else:
+                answer = _judge(question["directory"], question["macs"])
         except Exception as error:  # the verdict, whatever it is
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer, default=_plain), flush=True)

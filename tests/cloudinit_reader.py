@@ -39,6 +39,7 @@ class CloudInit:
     """The process; ``read`` asks it about one drive laid out as a directory."""
 
     def __init__(self, libraries: Path) -> None:
+        self.schema = libraries / "cloudinit/config/schemas/schema-cloud-config-v1.json"
         judge = Path(__file__).with_name("cloudinit_judge.py")
         # -S: nothing of the machine or of this environment is imported in place of what was unpacked.
         self._process = subprocess.Popen(
@@ -54,9 +55,16 @@ class CloudInit:
 
         Bytes come back as bytes; ``network`` is the configuration cloud-init would render.
         """
+        return self._ask({"directory": str(directory), "macs": dict(macs)})
+
+    def parts(self, user_data: bytes) -> dict[str, Any]:
+        """``parts``: what cloud-init takes each part of user-data for, by content type; ``error`` when it gives up."""
+        return self._ask({"user_data": base64.b64encode(user_data).decode()})
+
+    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        print(json.dumps({"directory": str(directory), "macs": dict(macs)}), file=self._process.stdin, flush=True)
+        print(json.dumps(question), file=self._process.stdin, flush=True)
         answer: dict[str, Any] = _revive(json.loads(self._process.stdout.readline()))
         return answer
 

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from injector.inject import lint
 from injector.inject.lint import unpack, yamltext
@@ -213,6 +215,22 @@ def test_archives_within_archives_come_to_an_end() -> None:
     for _ in range(6):
         text = "#cloud-config-archive\n" + json.dumps([text])
     assert checks(look(text)) == [Check.USER_DATA_MIME]
+
+
+_PIECES = """
+#cloud-config #! /bin/sh #include ## template: jinja #cloud-config-archive MIME-Version: 1.0 boundary=B --B --B--
+Content-Type: multipart/mixed text/cloud-config Content-Transfer-Encoding: base64 {"ignition": users: - : [ ] { } & *
+!!binary !!int 0x << | > ' " %YAML --- ... password: chpasswd: list ssh_authorized_keys: ssh-rsa AAAA \ufeff
+"""
+_WORDS = st.sampled_from(_PIECES.split())
+_TEXTS = st.lists(st.one_of(_WORDS, st.sampled_from(["\n", "\n\n", "\t", "  "]), st.text(max_size=5)), max_size=30)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(_TEXTS.map(lambda words: " ".join(words).encode("utf-8", "replace")), st.binary(max_size=200)))
+def test_no_user_data_is_too_strange_to_be_looked_at(user_data: bytes) -> None:
+    for raw in (user_data, b"#cloud-config\n" + user_data, b"#cloud-config-archive\n" + user_data, b64(user_data)):
+        look(raw, password=True)
 
 
 # cloud-config

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft4Validator
-from jsonschema.exceptions import SchemaError, best_match
+from jsonschema.exceptions import SchemaError
 from jsonschema.validators import extend
 
 from injector.inject.lint.userdata import FIELD
@@ -82,9 +82,20 @@ def _finding(error: Any, config: YamlText, where: str) -> Finding:
 
 
 def _innermost(error: Any) -> Any:
-    """Of a choice of forms, none of which fits, the failure of the one that was most likely meant."""
-    best = best_match(iter((error,)))
-    return error if best is None else best
+    """Of a choice of forms, none of which fits, the failure of the one that was meant: the one of the right type."""
+    while error.context:
+        forms: dict[Any, list[Any]] = {}
+        for inner in error.context:
+            forms.setdefault(inner.schema_path[0], []).append(inner)
+        meant = [errors for errors in forms.values() if not any(map(_is_other_type, errors))]
+        if len(meant) != 1:
+            return error
+        error = meant[0][0]
+    return error
+
+
+def _is_other_type(error: Any) -> bool:
+    return error.validator == "type" and not error.path
 
 
 def _name(path: Iterable[Any]) -> str:

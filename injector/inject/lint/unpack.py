@@ -163,10 +163,12 @@ class _Unpacker:
         except (RecursionError, ValueError):
             self._find(Check.USER_DATA_MIME, "a MIME message that is nested too deeply")
             return
-        if not message.keys():
+        if not message.keys() and sniff(raw) is not Form.UNKNOWN:
+            self._take(raw, sniff(raw), "", 0)  # it only speaks of MIME
+        elif not message.keys():
             self._find(Check.USER_DATA_MIME, "a MIME message has its headers at the very beginning")
-            return
-        self._mime_parts(parts)
+        else:
+            self._mime_parts(parts)
 
     def _mime_parts(self, parts: list[Message]) -> None:
         plain = [part for part in parts if part.get_content_maintype() != "multipart"]
