@@ -100,6 +100,7 @@ class DispatcherSettings:
     ram_allocation_ratio: float = 1.0
     forward_first_port: int = 20000
     forward_last_port: int = 24999
+    keep_generations: int = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,9 @@ _Kind = TypeVar("_Kind")
 VERSIONS: Mapping[type[Any], int] = {
     boot.BootRequest: 1,
     flavor.Flavor: 1,
+    generation.Drive: 1,
     generation.Generation: 1,
+    generation.Inspection: 1,
     guest.GuestVerdict: 1,
     host.HostFacts: 1,
     image.Image: 1,
@@ -58,6 +60,7 @@ VERSIONS: Mapping[type[Any], int] = {
     report.Entering: 1,
     report.Failed: 1,
     report.Launched: 1,
+    report.Refreshed: 1,
     report.Settled: 1,
     report.Witnessed: 1,
 }

@@ -12,22 +12,24 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from injector.errors import ImageUnavailable
 from injector.images.cache import BaseCache
+from injector.model.generation import Drive, Generation, IdPolicy, Refresh
 from injector.model.guest import GuestVerdict
 from injector.model.host import InjectionPolicy
 from injector.model.image import DiskFormat, Image
-from injector.model.instance import Instance, Step
+from injector.model.instance import Instance, State, Step
 from injector.model.network import Forward
 from injector.model.payload import ItemKind, Payload
 from injector.model.preview import Preview
 from injector.model.workspace import Workspace
 from injector.settings import ApiSettings, LibvirtSettings, Settings
 from injector.system import files
-from injector.virt.driver import Driver, Order, Spawned
+from injector.virt.driver import Asks, Driver, Given, Order, Spawned
 from injector.virt.fake import FakeDriver
 from injector.virt.libvirt.driver import LibvirtDriver
 from injector.virt.libvirt.host import Host
@@ -38,6 +40,7 @@ GUESTS = Path(os.environ.get("INJECTOR_TEST_GUESTS", "/var/lib/injector-devstack
 STATE_ROOT = Path(os.environ.get("INJECTOR_TEST_STATE", "/var/lib/injector-test"))
 GUEST_PORT = 80
 MIB = 1024**2
+NOW = datetime(2026, 5, 1, 9, 30, tzinfo=UTC)
 
 
 class Shelf:
@@ -81,6 +84,8 @@ class OtherPorts:
 class Stage:
     """A driver and the images its guests boot from; ``steps`` were entered, ``ports`` replaces taken ones.
 
+    ``records`` are the dispatcher's of what makes drives again.
+
     ``opens_forwards`` and ``guest_speaks`` are False where nothing runs that could.
     """
 
@@ -91,6 +96,7 @@ class Stage:
     opens_forwards: bool
     guest_speaks: bool
     ports: OtherPorts
+    records: Records
     steps: list[Step] = field(default_factory=list)
 
     def instance(self, properties: Mapping[str, str] | None = None, **changes: Any) -> Instance:
@@ -112,7 +118,49 @@ class Stage:
         return a.an_instance(**(values | changes))
 
     def spawn(self, instance: Instance, payload: Payload | None = None) -> Spawned:
-        return self.driver.spawn(Order(instance, payload or a.a_payload()), self.steps.append)
+        payload = payload or a.a_payload()
+        spawned = self.driver.spawn(Order(instance, payload), self.steps.append)
+        self.records.keep(instance, payload, spawned.generation)
+        return spawned
+
+    def launch(self, instance: Instance) -> Instance:
+        """Spawn it; the record as the dispatcher then has it."""
+        spawned = self.spawn(instance)
+        return replace(
+            instance,
+            plan=spawned.plan,
+            receipt=spawned.receipt,
+            metadata=instance.asked_metadata,
+            generation=1,
+            inserted=1,
+            generations_made=1,
+            launched_at=a.NOON,
+            state=State.ACTIVE,
+        )
+
+    def generation(self, instance_id: str, number: int) -> Generation:
+        return self.records.known[instance_id, number]
+
+    @property
+    def changes_media(self) -> bool:
+        """Of a guest that runs and has not mounted its drive; libvirt's test driver cannot."""
+        return self.guest_speaks
+
+    def refresh(self, instance: Instance, **wanted: Any) -> tuple[Instance, Given]:
+        """Do what the dispatcher and the compute do: ask the driver, and keep what it made."""
+        values: dict[str, Any] = {"number": instance.generations_made + 1, "at": NOW, "running": True}
+        order = Refresh(**({"policy": IdPolicy.KEEP} | values | wanted))
+        given = self.driver.refresh(replace(instance, refresh=order))
+        self.records.add(instance.id, given.generation)
+        number = given.generation.number
+        after = replace(
+            instance,
+            generation=number,
+            inserted=given.inserted,
+            generations_made=max(number, instance.generations_made),
+            receipt=given.generation.receipt,
+        )
+        return after, given
 
     def preview(self, instance: Instance) -> Preview:
         return self.driver.preview(Order(instance, a.a_payload()))
@@ -121,7 +169,12 @@ class Stage:
         return Workspace(self.settings.instances_dir, instance.id)
 
     def drive(self, instance: Instance) -> str:
-        return hashlib.sha256(self.workspace(instance).config_drive.read_bytes()).hexdigest()
+        return hashlib.sha256(self.file(instance).read_bytes()).hexdigest()
+
+    def file(self, instance: Instance, number: int | None = None) -> Path:
+        """Of the current config drive, or of another generation."""
+        known = number or instance.generation or 1
+        return replace(self.workspace(instance), generation=known).config_drive
 
     def last_word(self, instance: Instance, seconds: float = 60.0) -> GuestVerdict:
         """What the guest says at the end of its boot."""
@@ -136,6 +189,36 @@ class Stage:
     @property
     def leftovers(self) -> frozenset[str]:
         return self.driver.local() | {entry.name for entry in self.settings.instances_dir.iterdir()}
+
+
+class Records:
+    """What the dispatcher keeps of each instance to make its drives again; ``asked`` counts who wanted to know."""
+
+    def __init__(self) -> None:
+        self._drives: dict[str, Drive] = {}
+        self.known: dict[tuple[str, int], Generation] = {}
+        self.asked = 0
+
+    def __call__(self, instance_id: str) -> Drive:
+        self.asked += 1
+        return self._drives[instance_id]
+
+    def keep(self, instance: Instance, payload: Payload, generation: Generation | None) -> None:
+        sealed = a.a_vault().seal(instance.id, payload)
+        self._drives[instance.id] = Drive(sealed)
+        if generation is not None:
+            self.add(instance.id, generation)
+
+    def add(self, instance_id: str, generation: Generation) -> None:
+        drive = self._drives[instance_id]
+        others = tuple(one for one in drive.generations if one.number != generation.number)
+        self._drives[instance_id] = replace(drive, generations=(*others, generation))
+        self.known[instance_id, generation.number] = generation
+
+    def forget(self, instance_id: str, number: int) -> None:
+        drive = self._drives[instance_id]
+        left = tuple(one for one in drive.generations if one.number != number)
+        self._drives[instance_id] = replace(drive, generations=left)
 
 
 def free_port() -> int:
@@ -186,15 +269,15 @@ def tiny_images(shelf: Shelf) -> dict[str, Image]:
 def in_memory(directory: Path, policy: InjectionPolicy) -> Iterator[Stage]:
     settings, shelf = _settings(directory, "", policy), Shelf(directory / "shelf")
     files.make_directory(settings.instances_dir, 0o711)
-    ports = OtherPorts()
-    driver = FakeDriver(settings, a.a_vault(), BaseCache(settings.base_dir, shelf), ports)
-    yield Stage(driver, settings, shelf, _small_images(shelf, directory), True, True, ports)
+    ports, records = OtherPorts(), Records()
+    driver = FakeDriver(settings, a.a_vault(), BaseCache(settings.base_dir, shelf), Asks(ports, records))
+    yield Stage(driver, settings, shelf, _small_images(shelf, directory), True, True, ports, records)
 
 
 @contextmanager
 def on_test_hypervisor(directory: Path, policy: InjectionPolicy) -> Iterator[Stage]:
-    with _on_libvirt("test:///default", directory, policy) as (driver, settings, shelf, ports):
-        yield Stage(driver, settings, shelf, _small_images(shelf, directory), False, False, ports)
+    with _on_libvirt("test:///default", directory, policy) as (driver, settings, shelf, asks):
+        yield Stage(driver, settings, shelf, _small_images(shelf, directory), False, False, *asks)
 
 
 @contextmanager
@@ -204,24 +287,20 @@ def on_qemu(_directory: Path, policy: InjectionPolicy) -> Iterator[Stage]:
     with tempfile.TemporaryDirectory(dir=STATE_ROOT, prefix="driver") as name:
         directory = Path(name)
         directory.chmod(0o711)
-        with _on_libvirt("qemu:///system", directory, policy) as (driver, settings, shelf, ports):
-            yield Stage(driver, settings, shelf, tiny_images(shelf), True, True, ports)
+        with _on_libvirt("qemu:///system", directory, policy) as (driver, settings, shelf, asks):
+            yield Stage(driver, settings, shelf, tiny_images(shelf), True, True, *asks)
 
 
 @contextmanager
 def _on_libvirt(
     uri: str, directory: Path, policy: InjectionPolicy
-) -> Iterator[tuple[Driver, Settings, Shelf, OtherPorts]]:
+) -> Iterator[tuple[Driver, Settings, Shelf, tuple[OtherPorts, Records]]]:
     settings, shelf = _settings(directory, uri, policy), Shelf(directory / "shelf")
     with ExitStack() as undo:
         host = Host(uri, 10.0, str(settings.instances_dir))
         undo.callback(host.close)
         group = host.qemu_group()
         files.make_directory(settings.instances_dir, 0o711, group)
-        cache, ports = BaseCache(settings.base_dir, shelf, group), OtherPorts()
-        yield (
-            LibvirtDriver(host, settings, a.a_vault(), cache, group, ports),
-            settings,
-            shelf,
-            ports,
-        )
+        cache, ports, records = BaseCache(settings.base_dir, shelf, group), OtherPorts(), Records()
+        driver = LibvirtDriver(host, settings, a.a_vault(), cache, group, Asks(ports, records))
+        yield driver, settings, shelf, (ports, records)

@@ -7,16 +7,22 @@ metadata ``fate: hold`` stays in BUILD, one with ``fate: fail`` ends in ERROR.
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from injector.errors import NotFound
+from injector.inject.configdrive.gather import gather
+from injector.model.generation import Generation, Inspection, Refresh
 from injector.model.host import HostFacts
+from injector.model.ingredients import Ingredients
 from injector.model.instance import Fault, Instance, State, Step
+from injector.model.payload import ItemKind
 from injector.model.plan import Plan
 from injector.model.preview import Preview, PreviewFile
 from injector.model.receipt import Outcome, Receipt, ReceiptItem
-from injector.model.report import Entering, Failed, Launched, Report, Settled
+from injector.model.report import Entering, Failed, Launched, Refreshed, Report, Settled
 from injector.rpc.dispatcher import Dispatcher
+from injector.settings import DriveSettings
 from tests import builders
 
 _PREVIEWED = PreviewFile("openstack/latest/meta_data.json", 2, "hmac-sha256:00")
@@ -49,6 +55,8 @@ class PromptCompute:
                 return
             if instance.state is State.BUILDING:
                 self._build(instance)
+            elif instance.state is State.REFRESHING:
+                self._refresh(instance)
             elif instance.state in _SETTLES:
                 self._tell(instance, Settled(_SETTLES[instance.state], datetime.now(UTC)))
 
@@ -62,6 +70,12 @@ class PromptCompute:
         plan, _ = _delivered(instance)
         return Preview(self._facts.name, plan, (_PREVIEWED,), "<domain/>")
 
+    def verify(self, instance_id: str) -> Inspection:
+        instance = self._dispatcher.assignment(self._facts.name, instance_id)
+        assert instance is not None
+        spoiled = instance.metadata.get("fate") == "spoiled"
+        return Inspection(instance.generation, ("user-data: another content",) if spoiled else ())
+
     def facts(self) -> HostFacts:
         return self._facts
 
@@ -73,10 +87,45 @@ class PromptCompute:
         elif fate != "hold":
             self.consoles[instance.id] = "".join(f"line {number}\n" for number in range(1, 6))
             plan, receipt = _delivered(instance)
-            self._tell(instance, Launched(plan, receipt, now))
+            self._tell(instance, Launched(plan, receipt, now, _first(instance, receipt)))
+
+    def _refresh(self, instance: Instance) -> None:
+        """With metadata ``fate: full`` it cannot be given another drive, with ``fate: virtio`` not while it runs."""
+        wanted, fate = instance.refresh, instance.metadata.get("fate")
+        assert wanted is not None
+        assert instance.receipt is not None
+        was = State.ACTIVE if wanted.running else State.STOPPED
+        if fate == "full":
+            self._tell(instance, Failed(Fault(503, "the disk is full", datetime.now(UTC)), state=was))
+            return
+        drive = self._dispatcher.drive(self._facts.name, instance.id)
+        known = {one.number: one for one in drive.generations}
+        made = known.get(wanted.number) or _renewed(instance, wanted, known[instance.generation])
+        inserted = 0 if not wanted.running else instance.inserted if fate == "virtio" else wanted.number
+        self._tell(instance, Refreshed(made, inserted, was))
 
     def _tell(self, instance: Instance, report: Report) -> None:
         self._dispatcher.report(self._facts.name, instance.id, instance.attempt, report)
+
+
+def _first(instance: Instance, receipt: Receipt) -> Generation:
+    ingredients = gather(instance, DriveSettings())
+    sealed = builders.a_vault().seal(instance.id, ingredients)
+    return Generation(1, ingredients.uuid, ingredients.made_at, receipt, sealed)
+
+
+def _renewed(instance: Instance, wanted: Refresh, current: Generation) -> Generation:
+    """The metadata is as the record has it now, and all the rest as it was."""
+    vault = builders.a_vault()
+    before = vault.open(instance.id, current.ingredients, Ingredients)
+    told = wanted.uuid or current.uuid
+    ingredients = vault.seal(instance.id, replace(before, made_at=wanted.at, uuid=told, metadata=instance.metadata))
+    items = tuple(
+        replace(item, digest=f"sha256:{wanted.number:064x}") if item.kind is ItemKind.METADATA else item
+        for item in current.receipt.items
+    )
+    receipt = replace(current.receipt, items=items, drive_digest=f"{wanted.number:064x}")
+    return Generation(wanted.number, told, wanted.at, receipt, ingredients, wanted.policy)
 
 
 def _delivered(instance: Instance) -> tuple[Plan, Receipt]:

@@ -42,6 +42,10 @@ class Speaker(Protocol):
     def reboot(self, server_id: str, hard: bool) -> None: ...
     def console(self, server_id: str, lines: int | None) -> str: ...
     def receipt(self, server_id: str) -> Document: ...
+    def refresh(self, server_id: str, **wanted: Any) -> Document: ...
+    def generations(self, server_id: str) -> list[Document]: ...
+    def compare(self, server_id: str, one: int, other: int) -> list[Document]: ...
+    def verify(self, server_id: str) -> Document: ...
     def metadata(self, server_id: str) -> Document: ...
     def set_metadata(self, server_id: str, metadata: Mapping[str, str], replace: bool) -> Document: ...
     def delete_metadata(self, server_id: str, key: str) -> None: ...
@@ -111,6 +115,20 @@ class RestSpeaker:
 
     def receipt(self, server_id: str) -> Document:
         return dict(self._ask("GET", f"/v2.1/servers/{server_id}/injector-receipt")["receipt"])
+
+    def refresh(self, server_id: str, **wanted: Any) -> Document:
+        return dict(self._act(server_id, {"injector:refresh": wanted})["refresh"])
+
+    def generations(self, server_id: str) -> list[Document]:
+        return list(self._ask("GET", f"/v2.1/servers/{server_id}/injector-generations")["generations"])
+
+    def compare(self, server_id: str, one: int, other: int) -> list[Document]:
+        asked = {"compare": f"{one},{other}"}
+        found = self._ask("GET", f"/v2.1/servers/{server_id}/injector-generations", params=asked)
+        return list(found["differences"])
+
+    def verify(self, server_id: str) -> Document:
+        return dict(self._ask("GET", f"/v2.1/servers/{server_id}/injector-verify")["verify"])
 
     def metadata(self, server_id: str) -> Document:
         return dict(self._ask("GET", f"/v2.1/servers/{server_id}/metadata")["metadata"])
@@ -200,6 +218,22 @@ class RpcSpeaker:
     def receipt(self, server_id: str) -> Document:
         with _refusals():
             return self._client.receipt(server_id)
+
+    def refresh(self, server_id: str, **wanted: Any) -> Document:
+        with _refusals():
+            return self._client.refresh(server_id, **wanted)
+
+    def generations(self, server_id: str) -> list[Document]:
+        with _refusals():
+            return self._client.generations(server_id)
+
+    def compare(self, server_id: str, one: int, other: int) -> list[Document]:
+        with _refusals():
+            return self._client.compare_generations(server_id, one, other)
+
+    def verify(self, server_id: str) -> Document:
+        with _refusals():
+            return self._client.verify(server_id)
 
     def metadata(self, server_id: str) -> Document:
         with _refusals():

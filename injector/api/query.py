@@ -15,8 +15,8 @@ PAGE = 1000
 
 STATUSES: Mapping[str, frozenset[State]] = {
     "BUILD": frozenset({State.BUILDING}),
-    "ACTIVE": frozenset({State.ACTIVE, State.STOPPING}),
-    "SHUTOFF": frozenset({State.STOPPED, State.STARTING}),
+    "ACTIVE": frozenset({State.ACTIVE, State.STOPPING, State.REFRESHING}),
+    "SHUTOFF": frozenset({State.STOPPED, State.STARTING, State.REFRESHING}),
     "REBOOT": frozenset({State.REBOOTING}),
     "HARD_REBOOT": frozenset({State.REBOOTING_HARD}),
     "ERROR": frozenset({State.ERROR}),

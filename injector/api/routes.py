@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from injector.api.operations import Operations
+from injector.api.resources.drives import DriveResource
 from injector.api.resources.flavors import FlavorResource
 from injector.api.resources.hosts import HostResource
 from injector.api.resources.images import ImageResource
@@ -39,6 +40,7 @@ def routes(do: Operations) -> Iterator[Route]:
     versions, limits, hosts = VersionResource(), LimitsResource(do.limits), HostResource(do.hosts)
     servers, metadata, keypairs = ServerResource(do.servers), MetadataResource(do.servers), KeyPairResource(do.keypairs)
     flavors, images, networks = FlavorResource(do.flavors), ImageResource(do.images), NetworkResource(do.networks)
+    drives = DriveResource(do.drives)
     yield from (
         Route("/", versions, "all"),
         Route("/v2.1", versions),
@@ -49,6 +51,8 @@ def routes(do: Operations) -> Iterator[Route]:
         Route("/v2.1/servers/{server_id}", servers),
         Route("/v2.1/servers/{server_id}/action", servers, "action"),
         Route("/v2.1/servers/{server_id}/injector-receipt", servers, "receipt"),
+        Route("/v2.1/servers/{server_id}/injector-generations", drives, "generations"),
+        Route("/v2.1/servers/{server_id}/injector-verify", drives, "verify"),
         Route("/v2.1/servers/{server_id}/metadata", metadata),
         Route("/v2.1/servers/{server_id}/metadata/{key}", metadata, "item"),
         Route("/v2.1/os-keypairs", keypairs, "collection"),

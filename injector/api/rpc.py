@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from injector.api.operations import Operations
-from injector.api.views import flavors, hosts, images, keypairs, limits, networks, previews, servers
+from injector.api.operations.drives import Begun
+from injector.api.views import drives, flavors, hosts, images, keypairs, limits, networks, previews, servers
 from injector.api.views.viewpoint import Document, Viewpoint
 from injector.errors import InvalidRequest
 from injector.model.context import Context
@@ -25,6 +26,7 @@ class ApiEndpoint:
     version = VERSION
     methods = (
         *("create_servers", "preview_server", "find_servers", "show_server", "delete_server", "act", "show_receipt"),
+        *("find_generations", "compare_generations", "verify_server"),
         *("show_metadata", "set_metadata", "delete_metadata"),
         *("create_keypair", "find_keypairs", "show_keypair", "delete_keypair"),
         *("create_flavor", "find_flavors", "show_flavor", "delete_flavor"),
@@ -59,8 +61,20 @@ class ApiEndpoint:
     def delete_server(self, context: Context, server_id: str) -> None:
         self._do.servers.delete(context, _text(server_id))
 
-    def act(self, context: Context, server_id: str, body: object) -> str | None:
-        return self._do.servers.perform(context, _text(server_id), body)
+    def act(self, context: Context, server_id: str, body: object) -> str | Document | None:
+        output = self._do.servers.perform(context, _text(server_id), body)
+        return drives.refreshing(output) if isinstance(output, Begun) else output
+
+    def find_generations(self, context: Context, server_id: str) -> list[Document]:
+        instance, kept = self._do.drives.generations(context, _text(server_id))
+        return [drives.generation(one, instance) for one in kept]
+
+    def compare_generations(self, context: Context, server_id: str, pair: str) -> list[Document]:
+        found = self._do.drives.compare(context, _text(server_id), _text(pair))
+        return [drives.difference(one) for one in found]
+
+    def verify_server(self, context: Context, server_id: str) -> Document:
+        return drives.inspection(server_id, self._do.drives.verify(context, _text(server_id)))
 
     def show_receipt(self, context: Context, server_id: str) -> Document:
         return servers.receipt(server_id, self._do.servers.receipt(context, _text(server_id)))

@@ -16,6 +16,7 @@ class Exit(IntEnum):
     TIMED_OUT = 5
     GUEST_ERROR = 6
     GUEST_DEGRADED = 7
+    NOT_INTACT = 8
     INTERRUPTED = 130
     BROKEN_PIPE = 141
 

@@ -76,6 +76,16 @@ def judge_power(view: Document, wanted: str) -> Ending | None:
     return Ending(_failed(view, f"is {view.get('status')} and not {wanted}{because}", Exit.REFUSED))
 
 
+def judge_refresh(view: Document, number: int) -> Ending | None:
+    """Whether the server has come to config drive ``number``."""
+    if view.get("OS-EXT-STS:task_state") == "refreshing":
+        return None
+    if view.get("injector:generation") == number and not view.get("injector:fault"):
+        return Ending()
+    because = f": {view['injector:fault']}" if view.get("injector:fault") else ""
+    return Ending(_failed(view, f"keeps config drive {view.get('injector:generation')}{because}", Exit.REFUSED))
+
+
 def _boot_failure(view: Document) -> Failure:
     reason = (view.get("fault") or {}).get("message") or "no reason is known"
     return _failed(view, f"ended in ERROR: {reason}", Exit.BOOT_FAILED)
@@ -168,6 +178,13 @@ class Watch:
         _, failures = self._until([view], lambda now: judge_power(now, wanted))
         for failure in failures:
             raise failure
+
+    def refreshed(self, view: Document, number: int) -> Document:
+        """The view once generation ``number`` is the server's; raises Failure when it did not become so."""
+        (after,), failures = self._until([view], lambda now: judge_refresh(now, number))
+        for failure in failures:
+            raise failure
+        return after
 
     def gone(self, view: Document) -> None:
         """Until the server is deleted."""

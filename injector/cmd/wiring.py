@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 
 from oslo_config import cfg
 
@@ -21,7 +22,6 @@ from injector.db import open_store
 from injector.dispatcher.manager import DispatcherManager
 from injector.images.cache import BaseCache
 from injector.images.store import LocalStore
-from injector.model.network import Forward
 from injector.rpc.bus import Bus
 from injector.rpc.compute import TOPIC as COMPUTE
 from injector.rpc.compute import ComputeClient, ComputeEndpoint
@@ -30,6 +30,7 @@ from injector.rpc.dispatcher import DispatcherClient, DispatcherEndpoint
 from injector.rpc.endpoint import Endpoint
 from injector.settings import Settings
 from injector.system.vault import open_vault
+from injector.virt.driver import Asks
 from injector.virt.libvirt.driver import LibvirtDriver
 from injector.virt.libvirt.host import Host
 
@@ -65,7 +66,7 @@ class House:
             undo.callback(self._bus.close)
             self._images = LocalStore(settings.images_dir, settings.images, group)
             self._cache = BaseCache(settings.base_dir, self._images, group)
-            self._driver = LibvirtDriver(host, settings, self._vault, self._cache, group, self._reforward)
+            self._driver = LibvirtDriver(host, settings, self._vault, self._cache, group, self._asks())
             self._dispatcher = DispatcherManager(self._store, ComputeClient(self._bus).ring, settings.dispatcher)
             self._compute = ComputeManager(self._compute_host(group), settings)
             self._operations = self._make_operations()
@@ -127,5 +128,6 @@ class House:
             prune=prune,
         )
 
-    def _reforward(self, instance_id: str, attempt: int, taken: Forward) -> Forward:
-        return DispatcherClient(self._bus).reforward(self._settings.host, instance_id, attempt, taken)
+    def _asks(self) -> Asks:
+        dispatcher, name = DispatcherClient(self._bus), self._settings.host
+        return Asks(partial(dispatcher.reforward, name), partial(dispatcher.drive, name))

@@ -13,17 +13,18 @@ from datetime import UTC, datetime
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from injector.compute import recipe
-from injector.compute.journal import Journal
+from injector.compute.journal import Intent, Journal
 from injector.compute.lanes import Build, Lanes
 from injector.compute.verdict import Action, Judgement, judge
 from injector.compute.watch import Watch
 from injector.errors import HostError, InjectorError, NotFound
 from injector.model.context import Context
+from injector.model.generation import Inspection
 from injector.model.host import HostFacts
 from injector.model.hostile import harmless
-from injector.model.instance import WORKING, Instance, State
+from injector.model.instance import WORKING, Instance, State, Step
 from injector.model.preview import Preview
-from injector.model.report import Failed, Report, Settled
+from injector.model.report import Failed, Refreshed, Report, Settled
 from injector.rpc.dispatcher import Dispatcher
 from injector.rpc.scope import request_scope
 from injector.settings import Settings
@@ -103,6 +104,12 @@ class ComputeManager:
         payload = self._host.vault.unseal(instance.id, instance.payload)
         return self._host.driver.preview(Order(instance, payload))
 
+    def verify(self, instance_id: str) -> Inspection:
+        instance = self._assignment(instance_id)
+        if instance is None:
+            raise NotFound(f"Instance {instance_id} could not be found.", field="server")
+        return self._host.driver.verify(instance)
+
     def facts(self) -> HostFacts:
         return self._host.driver.facts()
 
@@ -130,6 +137,7 @@ class ComputeManager:
             State.STARTING: self._start_guest,
             State.REBOOTING: lambda seen: self._reboot_guest(seen, hard=False),
             State.REBOOTING_HARD: lambda seen: self._reboot_guest(seen, hard=True),
+            State.REFRESHING: self._refresh_drive,
             State.DELETING: self._delete,
         }
         work = works.get(instance.state)
@@ -176,6 +184,18 @@ class ComputeManager:
         self._watch.forget(instance.id)
         self._host.driver.reboot(instance, hard=hard)
         self._settled(instance, State.ACTIVE)
+
+    def _refresh_drive(self, instance: Instance) -> None:
+        """The journal says that it was begun; what was made so far lies beside the guest's files, to be found again."""
+        before = self._host.journal.read(instance.id)
+        if before is not None and before.step is Step.DELIVER:
+            LOG.warning("instance %s: its new config drive was interrupted; begun again", instance.id)
+        self._host.journal.write(instance.id, Intent(instance.attempt, Step.DELIVER))
+        given = self._host.driver.refresh(instance)
+        self._host.journal.write(instance.id, Intent(instance.attempt, Step.RUNNING))
+        state = self._host.driver.state(instance.id) or State.ERROR
+        if self._tell(instance, Refreshed(given.generation, given.inserted, state)):
+            self._host.driver.prune(instance.id, given.inserted)
 
     def _delete(self, instance: Instance) -> None:
         self._watch.forget(instance.id)

@@ -50,7 +50,8 @@ def build(kitchen: Kitchen, instance: Instance) -> Instance:
         spawned = kitchen.driver.spawn(Order(instance, payload), _enter(kitchen, instance))
     launched = Launched(spawned.plan, spawned.receipt, datetime.now(UTC), spawned.generation)
     _tell_launched(kitchen, instance, launched)
-    return replace(instance, plan=spawned.plan, receipt=spawned.receipt)
+    number = spawned.generation.number if spawned.generation else 0
+    return replace(instance, plan=spawned.plan, receipt=spawned.receipt, generation=number, inserted=number)
 
 
 def _tell_launched(kitchen: Kitchen, instance: Instance, launched: Launched) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from injector.errors import InjectorError
-from injector.model.guest import GuestVerdict
+from injector.model.guest import GuestState, GuestVerdict
 from injector.model.instance import Instance
 from injector.model.report import Report, Witnessed
 from injector.settings import ComputeSettings
@@ -112,12 +112,18 @@ class Watch:
         if final or not told or time.monotonic() > watched.until:
             self._end(watched)
 
+    def _report(self, instance: Instance, verdict: GuestVerdict) -> Witnessed:
+        """With what the guest shows to have, once its boot is over; only what its agent shows counts."""
+        if verdict.witness != "agent" or verdict.state not in (GuestState.DONE, GuestState.DEGRADED):
+            return Witnessed(verdict)
+        return Witnessed(verdict, instance.generation, self._driver.witnessed(instance))
+
     def _told(self, watched: _Watched, verdict: GuestVerdict) -> bool:
         if (verdict.state, verdict.detail) == (watched.last.state, watched.last.detail):
             return True
         if not self._current(watched):
             return True
         LOG.info("instance %s: the guest says %s %s", watched.instance.id, verdict.state.value, verdict.detail)
-        told = self._tell(watched.instance, Witnessed(verdict))
+        told = self._tell(watched.instance, self._report(watched.instance, verdict))
         watched.last = verdict
         return told

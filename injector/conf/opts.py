@@ -246,6 +246,12 @@ DISPATCHER: Sequence[cfg.Opt] = (
         help="First port on 127.0.0.1 that leads into a user network.",
     ),
     cfg.Opt("forward_last_port", type=Port(), default=_DISPATCHER.forward_last_port, help="Last such port."),
+    cfg.IntOpt(
+        "keep_generations",
+        default=_DISPATCHER.keep_generations,
+        min=1,
+        help="How many generations of a guest's config drive are kept to go back to; the current one always is.",
+    ),
 )
 
 _SEVERITIES = [

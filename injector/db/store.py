@@ -17,7 +17,7 @@ from injector.db import engine as engines
 from injector.db import tables
 from injector.errors import Conflict, HostError, InjectorError, NoSpace, NotFound, OverQuota, StaleError
 from injector.model.flavor import Flavor
-from injector.model.generation import Generation
+from injector.model.generation import Generation, kept
 from injector.model.host import HostFacts, Usage
 from injector.model.image import Image
 from injector.model.instance import WORKING, Instance, State
@@ -34,6 +34,14 @@ class Claims:
 
     addresses: Mapping[str, frozenset[str]]
     forwards: Mapping[str, frozenset[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationChange:
+    """``made`` is kept; of all others only the newest go on being, ``keep`` in all (None: every one)."""
+
+    made: Generation
+    keep: int | None = None
 
 
 def open_store(connection: str) -> Store:
@@ -312,15 +320,15 @@ class Store:
         return self._all(tables.generations, instance_id=instance_id)
 
     def change(
-        self, instance_id: str, decide: Callable[[Instance], Instance], generation: Generation | None = None
+        self, instance_id: str, decide: Callable[[Instance], Instance], change: GenerationChange | None = None
     ) -> Instance:
         """Save what ``decide`` makes of the record, provided the record is still what ``decide`` saw.
 
         ``decide`` may be called again when somebody else was quicker, so it must be pure; the same value back means
         nothing is saved. Claims follow the record: they are let go with it, and made again when forwards moved.
-        ``generation`` is kept with what is saved.
+        ``change`` is made with what is saved.
         """
-        saved = self._change_unread(instance_id, decide, generation)
+        saved = self._change_unread(instance_id, decide, change)
         for _ in range(_SAVE_ATTEMPTS):
             if saved is not None:
                 break
@@ -332,7 +340,7 @@ class Store:
                 after = decide(before)
                 if after == before:
                     return before
-                saved = _save(connection, before, after, generation)
+                saved = _save(connection, before, after, change)
         if saved is None:
             raise StaleError(f"instance {instance_id} changes faster than it can be saved")
         if saved.state in WORKING:
@@ -340,7 +348,7 @@ class Store:
         return saved
 
     def _change_unread(
-        self, instance_id: str, decide: Callable[[Instance], Instance], generation: Generation | None
+        self, instance_id: str, decide: Callable[[Instance], Instance], change: GenerationChange | None
     ) -> Instance | None:
         """Save on the strength of what was last written here, which spares a boot half of its statements.
 
@@ -356,21 +364,33 @@ class Store:
         if after == before:
             return None
         with self._writing() as connection:
-            return _save(connection, before, after, generation)
+            return _save(connection, before, after, change)
 
 
-def _save(connection: Connection, before: Instance, after: Instance, generation: Generation | None) -> Instance | None:
+def _save(
+    connection: Connection, before: Instance, after: Instance, change: GenerationChange | None
+) -> Instance | None:
     """The record as it is now, or None when it no longer was as ``before`` has it."""
     after = replace(after, revision=before.revision + 1, updated_at=datetime.now(UTC))
     seen = {"seen_id": before.id, "seen_revision": before.revision}
     if connection.execute(_SAVE_INSTANCE, _row(after) | seen).rowcount == 0:
         return None
     _follow(connection, before, after)
-    if generation is not None:
-        key = {"instance_id": after.id, "number": generation.number}
-        connection.execute(delete(tables.generations).filter_by(**key))
-        connection.execute(insert(tables.generations), {**key, "document": wire.to_text(generation)})
+    if change is not None:
+        _keep_generation(connection, after, change)
     return after
+
+
+def _keep_generation(connection: Connection, instance: Instance, change: GenerationChange) -> None:
+    table, made = tables.generations, change.made
+    key = {"instance_id": instance.id, "number": made.number}
+    connection.execute(delete(table).filter_by(**key))
+    connection.execute(insert(table), {**key, "document": wire.to_text(made)})
+    if change.keep is None:
+        return
+    numbers = connection.execute(select(table.c.number).filter_by(instance_id=instance.id)).scalars().all()
+    for number in set(numbers) - kept(numbers, instance.generation, change.keep):
+        connection.execute(delete(table).filter_by(instance_id=instance.id, number=number))
 
 
 def _row(instance: Instance) -> dict[str, Any]:

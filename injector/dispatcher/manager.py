@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 import threading
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from injector.db.store import Claims, Store
+from injector.db.store import Claims, GenerationChange, Store
 from injector.dispatcher import record
 from injector.dispatcher.choose import Wanted, choose
 from injector.errors import InjectorError, NoHost, NotFound, StaleError, Undeliverable
 from injector.inject import plan
 from injector.model.boot import BootRequest, NicOrder
 from injector.model.context import Context
+from injector.model.generation import Drive, Generation, IdPolicy, Refresh
 from injector.model.host import HostFacts, Usage
 from injector.model.instance import WORKING, Instance, Mark, State, Step
 from injector.model.network import Forward, Nic
-from injector.model.report import Failed, Launched, Report
+from injector.model.report import Failed, Launched, Refreshed, Report, Witnessed
 from injector.network import allocate
 from injector.settings import DispatcherSettings
 
@@ -71,6 +73,16 @@ class DispatcherManager:
         LOG.info("instance %s: metadata set by %s", instance_id, context.user_id)
         return self._store.change(instance_id, lambda seen: replace(seen, metadata=dict(metadata)))
 
+    def refresh(self, context: Context, instance_id: str, policy: IdPolicy | None, to: int | None) -> Instance:
+        LOG.info("instance %s: another config drive asked for by %s", instance_id, context.user_id)
+        if to is not None:
+            record.must_be_kept(to, self._store.generations(instance_id))
+        new = str(uuid.uuid4()) if policy is IdPolicy.NEW else None
+        wanted = Refresh(to or 0, datetime.now(UTC), running=False, policy=policy, uuid=new)
+        instance = self._store.change(instance_id, lambda seen: record.refreshing(seen, wanted))
+        self._ring(instance)
+        return instance
+
     # what computes ask and tell
 
     def assignment(self, host: str, instance_id: str) -> Instance | None:
@@ -91,12 +103,28 @@ class DispatcherManager:
         try:
             if isinstance(report, Failed) and report.elsewhere and self._moved(host, instance_id, attempt, report):
                 return True
-            made = report.generation if isinstance(report, Launched) else None
-            self._store.change(instance_id, lambda seen: record.taken_by(seen, host, attempt, report), made)
+            made = self._generation_after(instance_id, report)
+            change = None if made is None else GenerationChange(made, self._settings.keep_generations)
+            self._store.change(instance_id, lambda seen: record.taken_by(seen, host, attempt, report), change)
         except (StaleError, NotFound) as error:
             LOG.info("%s of %s, attempt %s: let go: %s", type(report).__name__, host, attempt, error)
             return False
         return True
+
+    def _generation_after(self, instance_id: str, report: Report) -> Generation | None:
+        """What a report makes or changes of the generations."""
+        if isinstance(report, Launched | Refreshed):
+            return report.generation
+        if not isinstance(report, Witnessed) or not report.items:
+            return None
+        seen = (one for one in self._store.generations(instance_id) if one.number == report.generation)
+        found = next(seen, None)
+        return found and replace(found, receipt=found.receipt.witnessed(report.items))
+
+    def drive(self, host: str, instance_id: str) -> Drive:
+        if self._store.instance(instance_id).host != host:
+            raise NotFound(f"Instance {instance_id} is not on this host.", field="server")
+        return Drive(self._store.payload(instance_id), self._store.generations(instance_id))
 
     def reforward(self, host: str, instance_id: str, attempt: int, taken: Forward) -> Forward:
         ports = self._store.claims().forwards.get(host, frozenset()) | {taken.host_port}

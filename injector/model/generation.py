@@ -1,7 +1,8 @@
-"""One config drive of a guest's life: a guest may be given another, on purpose, and go back to an earlier one."""
+"""The config drives of a guest's life: it may be given another, on purpose, and go back to an earlier one."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -15,6 +16,19 @@ class IdPolicy(StrEnum):
 
     KEEP = "keep-id"
     NEW = "new-id"
+
+    @property
+    def meaning(self) -> str:
+        """In words for whoever is about to ask for it."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    IdPolicy.KEEP: "the guest's instance id stays: cloud-init goes on from its cache and does not read the drive; only "
+    "programs that mount it see the change",
+    IdPolicy.NEW: "the guest's instance id changes: at its next boot with this drive cloud-init runs again as for a "
+    "new instance (host keys, per-instance modules, user-data)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +44,48 @@ class Generation:
     receipt: Receipt
     ingredients: Sealed
     policy: IdPolicy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """Another drive that was asked for: generation ``number``, dated ``at``.
+
+    ``policy`` is None for going back to a generation that there was. ``uuid`` is the new id that its drive tells the
+    guest; None: the one that the guest has been told. ``running``: whether the guest ran when it was asked for.
+    """
+
+    number: int
+    at: datetime
+    running: bool
+    policy: IdPolicy | None = None
+    uuid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    """All that makes the drives of one instance again: its payload, and the generations that are kept."""
+
+    payload: Sealed
+    generations: tuple[Generation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """The drive of ``generation`` as it was found on its host: how it differs from its receipt, a sentence each.
+
+    ``made_again``: when it was last found lost or altered, and made again from the record.
+    """
+
+    generation: int
+    differences: tuple[str, ...] = ()
+    made_again: datetime | None = None
+
+    @property
+    def intact(self) -> bool:
+        return not self.differences
+
+
+def kept(numbers: Iterable[int], current: int, keep: int) -> frozenset[int]:
+    """Which generations stay: the newest ``keep`` of them, and the current one."""
+    known = frozenset(numbers)
+    return frozenset(sorted(known)[-keep:]) | (known & {current})

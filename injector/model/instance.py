@@ -11,6 +11,7 @@ from typing import Any
 from injector.errors import Conflict
 from injector.model.finding import Finding
 from injector.model.flavor import Flavor
+from injector.model.generation import Refresh
 from injector.model.guest import GuestVerdict
 from injector.model.image import Image
 from injector.model.keypair import KeyPair
@@ -31,6 +32,7 @@ class State(StrEnum):
     STARTING = "starting"
     REBOOTING = "rebooting"
     REBOOTING_HARD = "rebooting_hard"
+    REFRESHING = "refreshing"
     ERROR = "error"
     DELETING = "deleting"
     DELETED = "deleted"
@@ -39,20 +41,29 @@ class State(StrEnum):
 ROADS: Mapping[State, frozenset[State]] = {
     State.BUILDING: frozenset({State.ACTIVE, State.ERROR, State.DELETING}),
     State.ACTIVE: frozenset(
-        {State.STOPPING, State.REBOOTING, State.REBOOTING_HARD, State.STOPPED, State.ERROR, State.DELETING}
+        {
+            *(State.STOPPING, State.REBOOTING, State.REBOOTING_HARD, State.REFRESHING),
+            *(State.STOPPED, State.ERROR, State.DELETING),
+        }
     ),
     State.STOPPING: frozenset({State.STOPPED, State.ACTIVE, State.ERROR, State.DELETING}),
-    State.STOPPED: frozenset({State.STARTING, State.REBOOTING_HARD, State.ACTIVE, State.ERROR, State.DELETING}),
+    State.STOPPED: frozenset(
+        {State.STARTING, State.REBOOTING_HARD, State.REFRESHING, State.ACTIVE, State.ERROR, State.DELETING}
+    ),
     State.STARTING: frozenset({State.ACTIVE, State.STOPPED, State.ERROR, State.DELETING}),
     State.REBOOTING: frozenset({State.ACTIVE, State.STOPPED, State.ERROR, State.DELETING}),
     State.REBOOTING_HARD: frozenset({State.ACTIVE, State.STOPPED, State.ERROR, State.DELETING}),
+    State.REFRESHING: frozenset({State.ACTIVE, State.STOPPED, State.ERROR, State.DELETING}),
     State.ERROR: frozenset({State.REBOOTING_HARD, State.ACTIVE, State.STOPPED, State.DELETING}),
     State.DELETING: frozenset({State.DELETED}),
     State.DELETED: frozenset(),
 }
 
 WORKING = frozenset(
-    {State.BUILDING, State.STOPPING, State.STARTING, State.REBOOTING, State.REBOOTING_HARD, State.DELETING}
+    {
+        *(State.BUILDING, State.STOPPING, State.STARTING, State.REBOOTING, State.REBOOTING_HARD),
+        *(State.REFRESHING, State.DELETING),
+    }
 )
 
 
@@ -90,7 +101,9 @@ class Instance:
     """One guest. ``revision`` counts the saves; ``attempt`` the hosts tried.
 
     ``payload`` stays sealed, and is with the record only on its way to a build: it is large, and kept apart.
-    ``generation`` is the number of the config drive it has now, 0 for none.
+    ``generation`` is the number of the config drive it has now, 0 for none; ``inserted`` of the one its guest was last
+    seen running with, which is another until the next cold start when the medium could not be changed. ``refresh``:
+    the drive it is about to be given. ``generations_made`` is the highest number ever given out.
     """
 
     id: str
@@ -123,6 +136,9 @@ class Instance:
     plan: Plan | None = None
     receipt: Receipt | None = None
     generation: int = 0
+    inserted: int = 0
+    generations_made: int = 0
+    refresh: Refresh | None = None
     guest: GuestVerdict = field(default_factory=GuestVerdict)
     fault: Fault | None = None
     marks: tuple[Mark, ...] = ()

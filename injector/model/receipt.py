@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from injector.model.payload import ItemKind
@@ -46,3 +47,12 @@ class Receipt:
     drive_digest: str | None = None
     drive_size: int | None = None
     drive_format: str | None = None
+
+    def witnessed(self, places: Collection[int]) -> Receipt:
+        """The same once the guest has seen the content of the items at ``places``; only what was delivered can be."""
+        delivered = (Outcome.WRITTEN, Outcome.READ_BACK)
+        items = (
+            replace(item, outcome=Outcome.WITNESSED) if place in places and item.outcome in delivered else item
+            for place, item in enumerate(self.items)
+        )
+        return replace(self, items=tuple(items))

@@ -48,10 +48,24 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
+class Refreshed:
+    """The guest was given ``generation``: its definition names that drive, and its receipt says what is on it.
+
+    ``inserted`` is the number of the drive that it runs with now (0 when it is off), ``state`` how it was seen.
+    """
+
+    generation: Generation
+    inserted: int
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
 class Witnessed:
-    """The guest spoke."""
+    """The guest spoke. ``items``: the lines of the receipt of ``generation`` that it has seen the content of."""
 
     verdict: GuestVerdict
+    generation: int = 0
+    items: tuple[int, ...] = ()
 
 
-Report = Entering | Launched | Failed | Settled | Witnessed
+Report = Entering | Launched | Failed | Settled | Refreshed | Witnessed

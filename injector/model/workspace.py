@@ -8,10 +8,14 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """``instances_dir`` holds a directory an instance; Nova's names for the files in it."""
+    """``instances_dir`` holds a directory an instance; Nova's names for the files in it.
+
+    ``generation``: of the config drive. Each has a file of its own: QEMU may have an earlier one open.
+    """
 
     instances_dir: Path
     instance_id: str
+    generation: int = 1
 
     @property
     def path(self) -> Path:
@@ -31,7 +35,8 @@ class Workspace:
 
     @property
     def config_drive(self) -> Path:
-        return self.path / "disk.config"
+        first = self.path / "disk.config"
+        return first if self.generation == 1 else first.with_name(f"{first.name}.{self.generation}")
 
     @property
     def console(self) -> Path:
@@ -45,3 +50,13 @@ class Workspace:
     def delivered(self) -> Path:
         """Plan and receipt of the build, on disk before the guest starts."""
         return self.path / "delivered.json"
+
+    @property
+    def renewed(self) -> Path:
+        """The newest generation of the config drive, on disk before the guest is given it."""
+        return self.path / "renewed.json"
+
+    @property
+    def mended(self) -> Path:
+        """Which config drives were lost, and when each was made again."""
+        return self.path / "mended.json"

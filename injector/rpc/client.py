@@ -193,6 +193,29 @@ class Client:
         """The last ``lines`` of the console, harmless to print; None is all that is kept."""
         return str(self._act(server_id, {"os-getConsoleOutput": {"length": lines}}))
 
+    def refresh(self, server_id: str, *, policy: str | None = None, to: int | None = None) -> Document:
+        """Begin to give it another config drive, of the record as it is now; what that means, and when it is there.
+
+        ``policy``: ``keep-id`` (the default) or ``new-id``; ``to``: back to that generation instead.
+        """
+        asked = {name: value for name, value in (("policy", policy), ("to", to)) if value is not None}
+        begun: Document = self._call("act", server_id=server_id, body={"injector:refresh": asked})
+        return begun
+
+    def generations(self, server_id: str) -> list[Document]:
+        """The config drives that are kept, the oldest first."""
+        found: list[Document] = self._call("find_generations", server_id=server_id)
+        return found
+
+    def compare_generations(self, server_id: str, one: int, other: int) -> list[Document]:
+        """What is added, removed or changed from ``one`` to ``other``; empty when they are the same to the byte."""
+        found: list[Document] = self._call("compare_generations", server_id=server_id, pair=f"{one},{other}")
+        return found
+
+    def verify(self, server_id: str) -> Document:
+        """Whether the drive on the host is what was delivered, and a sentence for each difference."""
+        return self._document("verify_server", server_id=server_id)
+
     def receipt(self, server_id: str) -> Document:
         """What was delivered, item by item; NotFound until something was."""
         return self._document("show_receipt", server_id=server_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from injector import wire
+from injector.model.generation import Inspection
 from injector.model.host import HostFacts
 from injector.model.instance import Instance
 from injector.model.preview import Preview
@@ -32,6 +33,10 @@ class Compute(Protocol):
         """
         ...
 
+    def verify(self, instance_id: str) -> Inspection:
+        """Compare the current config drive with its receipt; NotFound when there is none."""
+        ...
+
     def facts(self) -> HostFacts:
         """What the host is and can carry, looked at now."""
         ...
@@ -41,7 +46,7 @@ class ComputeEndpoint:
     """A compute behind the bus: values in and out of their wire form."""
 
     version = VERSION
-    methods = ("ring", "console", "preview", "facts")
+    methods = ("ring", "console", "preview", "verify", "facts")
 
     def __init__(self, compute: Compute) -> None:
         self._compute = compute
@@ -54,6 +59,9 @@ class ComputeEndpoint:
 
     def preview(self, instance: dict[str, Any]) -> dict[str, Any]:
         return wire.pack(self._compute.preview(wire.unpack(instance, Instance)))
+
+    def verify(self, instance_id: str) -> dict[str, Any]:
+        return wire.pack(self._compute.verify(instance_id))
 
     def facts(self) -> dict[str, Any]:
         return wire.pack(self._compute.facts())
@@ -76,6 +84,11 @@ class ComputeClient:
         reply = self._bus.call(TOPIC, "preview", server=host, version=VERSION, instance=wire.pack(instance))
         preview: Preview = wire.unpack(reply, Preview)
         return preview
+
+    def verify(self, host: str, instance_id: str) -> Inspection:
+        reply = self._bus.call(TOPIC, "verify", server=host, version=VERSION, instance_id=instance_id)
+        found: Inspection = wire.unpack(reply, Inspection)
+        return found
 
     def facts(self, host: str) -> HostFacts:
         facts: HostFacts = wire.unpack(self._bus.call(TOPIC, "facts", server=host, version=VERSION), HostFacts)

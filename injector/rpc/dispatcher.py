@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from injector import wire
 from injector.model.boot import BootRequest
 from injector.model.context import Context
+from injector.model.generation import Drive, IdPolicy
 from injector.model.host import HostFacts
 from injector.model.instance import Instance, State
 from injector.model.network import Forward
@@ -45,6 +46,13 @@ class Dispatcher(Protocol):
         """Replace the metadata of the record; what was delivered stays as it is."""
         ...
 
+    def refresh(self, context: Context, instance_id: str, policy: IdPolicy | None, to: int | None) -> Instance:
+        """Begin to make the next generation of the config drive, or to go back to generation ``to`` (no policy then).
+
+        Conflict when it has no config drive or is busy; NotFound when ``to`` is not kept.
+        """
+        ...
+
     def assignment(self, host: str, instance_id: str) -> Instance | None:
         """The record, if this host is to care for it; None when it is not (any more)."""
         ...
@@ -55,6 +63,10 @@ class Dispatcher(Protocol):
 
     def report(self, host: str, instance_id: str, attempt: int, report: Report) -> bool:
         """Take a report; False means "let go": the record is elsewhere by now."""
+        ...
+
+    def drive(self, host: str, instance_id: str) -> Drive:
+        """What makes the drives of this host's instance again; NotFound when it is not this host's (any more)."""
         ...
 
     def reforward(self, host: str, instance_id: str, attempt: int, taken: Forward) -> Forward:
@@ -77,6 +89,8 @@ class DispatcherEndpoint:
         "set_metadata",
         "assignment",
         "assignments",
+        "refresh",
+        "drive",
         "report",
         "reforward",
         "host_report",
@@ -97,6 +111,13 @@ class DispatcherEndpoint:
 
     def set_metadata(self, context: Context, instance_id: str, metadata: dict[str, str]) -> Packed:
         return wire.pack(self._dispatcher.set_metadata(context, instance_id, metadata))
+
+    def refresh(self, context: Context, instance_id: str, policy: str | None, to: int | None) -> Packed:
+        wanted = None if policy is None else IdPolicy(policy)
+        return wire.pack(self._dispatcher.refresh(context, instance_id, wanted, to))
+
+    def drive(self, host: str, instance_id: str) -> Packed:
+        return wire.pack(self._dispatcher.drive(host, instance_id))
 
     def assignment(self, host: str, instance_id: str) -> Packed | None:
         instance = self._dispatcher.assignment(host, instance_id)
@@ -143,6 +164,16 @@ class DispatcherClient:
         reply = self._call("set_metadata", context=context, instance_id=instance_id, metadata=dict(metadata))
         instance: Instance = wire.unpack(reply, Instance)
         return instance
+
+    def refresh(self, context: Context, instance_id: str, policy: IdPolicy | None, to: int | None) -> Instance:
+        wanted = None if policy is None else policy.value
+        reply = self._call("refresh", context=context, instance_id=instance_id, policy=wanted, to=to)
+        instance: Instance = wire.unpack(reply, Instance)
+        return instance
+
+    def drive(self, host: str, instance_id: str) -> Drive:
+        drive: Drive = wire.unpack(self._call("drive", host=host, instance_id=instance_id), Drive)
+        return drive
 
     def assignment(self, host: str, instance_id: str) -> Instance | None:
         reply = self._call("assignment", host=host, instance_id=instance_id)

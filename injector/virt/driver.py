@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from injector.model.generation import Generation
+from injector.model.generation import Drive, Generation, Inspection
 from injector.model.guest import GuestVerdict
 from injector.model.host import HostFacts
 from injector.model.instance import Instance, State, Step
@@ -32,6 +32,14 @@ class Spawned:
     plan: Plan
     receipt: Receipt
     generation: Generation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Another drive that a guest was given; ``inserted`` is the number of the one it runs with, 0 when it is off."""
+
+    generation: Generation
+    inserted: int
 
 
 Enter = Callable[[Step], None]
@@ -79,12 +87,29 @@ class Driver(Protocol):
     def reboot(self, instance: Instance, *, hard: bool) -> None:
         """Soft: the guest restarts itself (hard when it does not within ``shutdown_timeout``). Hard: power cycle.
 
-        The config drive is not made again by either.
+        The config drive stays as it is; a lost one is made again, here and by ``start``, before the guest comes up.
         """
         ...
 
     def state(self, instance_id: str) -> State | None:
         """ACTIVE or STOPPED as the hypervisor sees it; None when it knows no such guest."""
+        ...
+
+    def refresh(self, instance: Instance) -> Given:
+        """Make the drive that ``instance.refresh`` asks for, or go back to it, and have the definition name it.
+
+        A running guest is given it as another medium where its plan says that this can be; where it cannot, or the
+        guest holds on to the one it has, it comes with the next cold start. May be repeated. On failure the guest
+        keeps what it has; NotFound when the generation to go back to is kept no more.
+        """
+        ...
+
+    def prune(self, instance_id: str, inserted: int) -> None:
+        """Remove the files of drives that are kept no more, except ``inserted``, which the guest runs with."""
+        ...
+
+    def verify(self, instance: Instance) -> Inspection:
+        """Compare the current drive with its receipt; NotFound when there is none."""
         ...
 
     def mend_forwards(self, instance: Instance) -> None:
@@ -99,6 +124,10 @@ class Driver(Protocol):
         """What the guest says of its boot, by agent or console marker; None when it does not speak."""
         ...
 
+    def witnessed(self, instance: Instance) -> tuple[int, ...]:
+        """The lines of ``instance.receipt`` whose content the guest shows to have; asked after its boot was done."""
+        ...
+
     def local(self) -> frozenset[str]:
         """Ids of every instance of ours with a domain or a directory on this host."""
         ...
@@ -109,3 +138,11 @@ Reforward = Callable[[str, int, Forward], Forward]
 
 The new one is on the record when this returns.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """What a driver asks the dispatcher in the middle of its work; ``drive`` what makes an instance's drives again."""
+
+    reforward: Reforward
+    drive: Callable[[str], Drive]

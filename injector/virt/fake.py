@@ -24,6 +24,7 @@ from injector.errors import HypervisorRefused
 from injector.images.cache import BaseCache
 from injector.images.fit import root_disk_bytes
 from injector.inject.channel import Delivery
+from injector.model.generation import Inspection
 from injector.model.guest import GuestVerdict
 from injector.model.host import HostFacts, Verdict
 from injector.model.instance import Instance, State, Step
@@ -33,8 +34,8 @@ from injector.model.workspace import Workspace
 from injector.settings import Settings
 from injector.system import files
 from injector.system.vault import Vault
-from injector.virt import delivered, injection, places
-from injector.virt.driver import Enter, Order, Reforward, Spawned
+from injector.virt import delivered, generations, injection, places
+from injector.virt.driver import Asks, Enter, Given, Order, Spawned
 from injector.virt.libvirt import said
 from injector.virt.libvirt.domain import hardware
 
@@ -45,10 +46,15 @@ _MIB = 1024**2
 
 @dataclass(slots=True)
 class _Guest:
-    """A "domain": the files it needs to start, whether it is on, and the ports it listens on while it is."""
+    """A "domain": the files it needs to start, whether it is on, and the ports it listens on while it is.
 
-    needs: tuple[Path, ...]
+    ``drive`` is the config drive that its definition names, ``inserted`` the one that it runs with.
+    """
+
+    disk: Path
+    drive: Path | None
     on: bool = False
+    inserted: Path | None = None
     console_begins: int = 0
     doors: dict[Forward, socket.socket] = field(default_factory=dict)
 
@@ -56,11 +62,12 @@ class _Guest:
 class FakeDriver:
     """Implements ``injector.virt.driver.Driver``."""
 
-    def __init__(self, settings: Settings, vault: Vault, cache: BaseCache, reforward: Reforward) -> None:
+    def __init__(self, settings: Settings, vault: Vault, cache: BaseCache, asks: Asks) -> None:
         self._settings = settings
         self._cache = cache
-        self._reforward = reforward
+        self._reforward = asks.reforward
         self._injection = injection.offered(settings, vault, None)
+        self._drives = generations.Drives(injection.drive_channel(settings, vault, None), vault, asks.drive)
         self._mutex = threading.Lock()
         self._guests: dict[str, _Guest] = {}
 
@@ -126,7 +133,7 @@ class FakeDriver:
     def _define(self, delivery: Delivery) -> _Guest:
         hardware(delivery.instance.image)
         fittings = self._injection.fittings(delivery)
-        guest = _Guest((delivery.workspace.disk, *(fitting.path for fitting in fittings)))
+        guest = _Guest(delivery.workspace.disk, next((fitting.path for fitting in fittings), None))
         with self._mutex:
             self._guests[delivery.instance.id] = guest
         return guest
@@ -159,6 +166,24 @@ class FakeDriver:
         _switch_off(self._required(instance))
         self.start(instance)
 
+    def refresh(self, instance: Instance) -> Given:
+        guest, home = self._required(instance), self._workspace(instance.id)
+        if guest.drive is None:
+            raise HypervisorRefused("the guest's definition names no config drive")
+        generation = self._drives.renew(instance, home)
+        guest.drive = replace(home, generation=generation.number).config_drive
+        if guest.on and instance.plan is not None and instance.plan.medium_changes_live:
+            guest.inserted = guest.drive
+        if not guest.on:
+            return Given(generation, 0)
+        return Given(generation, generation.number if guest.inserted == guest.drive else instance.inserted)
+
+    def prune(self, instance_id: str, inserted: int) -> None:
+        self._drives.prune(instance_id, self._workspace(instance_id), inserted)
+
+    def verify(self, instance: Instance) -> Inspection:
+        return self._drives.verify(instance, self._workspace(instance.id))
+
     def state(self, instance_id: str) -> State | None:
         guest = self._guests.get(instance_id)
         if guest is None:
@@ -184,19 +209,24 @@ class FakeDriver:
         verdict = said.on_console(heard, instance.plan)
         return verdict and replace(verdict, at=datetime.now(UTC))
 
+    def witnessed(self, instance: Instance) -> tuple[int, ...]:  # noqa: ARG002 - nobody is there who could show it
+        return ()
+
     def local(self) -> frozenset[str]:
         return places.ids(self._settings.instances_dir) | self._guests.keys()
 
     def _switch_on(self, guest: _Guest, instance: Instance) -> None:
         if guest.on:
             return
-        missing = [path.name for path in guest.needs if not path.is_file()]
+        if instance.generation:
+            self._drives.mend(instance, self._workspace(instance.id))
+        missing = [path.name for path in (guest.disk, guest.drive) if path is not None and not path.is_file()]
         if missing:
             raise HypervisorRefused(f"the guest cannot be started: {', '.join(missing)} is missing")
         with self._workspace(instance.id).console.open("ab") as console:
             guest.console_begins = console.tell()
             console.write(b"the fake guest found its disks\n" + said.MARKER.encode() + b'{"status": "done"}\n')
-        guest.on = True
+        guest.on, guest.inserted = True, guest.drive
 
     def _open_doors(self, guest: _Guest, instance: Instance) -> None:
         on_user_networks = {nic.mac for nic in instance.nics if nic.network.kind is NetworkKind.USER}
@@ -227,4 +257,4 @@ def _switch_off(guest: _Guest) -> None:
     for door in guest.doors.values():
         door.close()
     guest.doors.clear()
-    guest.on = False
+    guest.on, guest.inserted = False, None

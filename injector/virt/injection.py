@@ -68,5 +68,9 @@ class Injection:
 
 def offered(settings: Settings, vault: Vault, group: int | None) -> Injection:
     """What this release can do; ``group`` is QEMU's, which reads what is delivered."""
-    drive = ConfigDriveChannel(settings.drive, vault.digest, group)
+    drive = drive_channel(settings, vault, group)
     return Injection({ChannelKind.CONFIG_DRIVE: drive, ChannelKind.NONE: NoChannel()}, settings.policy, vault)
+
+
+def drive_channel(settings: Settings, vault: Vault, group: int | None) -> ConfigDriveChannel:
+    return ConfigDriveChannel(settings.drive, vault.digest, group)

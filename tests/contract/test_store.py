@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from injector.db import Store, open_store
+from injector.db import GenerationChange, Store, open_store
 from injector.errors import Conflict, HostError, NotFound, OverQuota, StaleError
 from injector.model.instance import Instance, State
 from injector.model.network import Address, Forward
@@ -221,7 +221,7 @@ def test_generations_are_kept_with_the_change_that_made_them_and_go_with_the_ins
     instance_id = _instance(1).id
     first, second = builders.a_generation(), builders.a_generation(number=2)
     for generation in (second, first, first):
-        store.change(instance_id, partial(_with_metadata, {"at": str(generation.number)}), generation)
+        store.change(instance_id, partial(_with_metadata, {"at": str(generation.number)}), GenerationChange(generation))
     assert store.generations(instance_id) == (first, second)
     for state in (State.DELETING, State.DELETED):
         store.change(instance_id, partial(replace, state=state))
@@ -234,5 +234,5 @@ def test_a_change_that_is_refused_keeps_no_generation(store: Store) -> None:
 
     store.add_instances((_instance(1),))
     with pytest.raises(Conflict):
-        store.change(_instance(1).id, refuse, builders.a_generation())
+        store.change(_instance(1).id, refuse, GenerationChange(builders.a_generation()))
     assert store.generations(_instance(1).id) == ()

@@ -17,10 +17,11 @@ from injector.images.cache import BaseCache
 from injector.model.payload import ItemKind
 from injector.model.secret import Secret
 from injector.settings import ApiSettings, LibvirtSettings, Settings
+from injector.virt.driver import Asks
 from injector.virt.libvirt.driver import LibvirtDriver
 from injector.virt.libvirt.host import Host
 from tests import builders as a
-from tests.hypervisors import OtherPorts, Shelf, Stage, tiny_images
+from tests.hypervisors import OtherPorts, Records, Shelf, Stage, tiny_images
 
 # More than virtlogd keeps in one file.
 CHATTER = b"#!/bin/sh\nyes 0123456789abcdef0123456789abcdef0123456789abcdef | head -c 2500000\necho chatter ends\n"
@@ -30,10 +31,10 @@ def main(state_dir: Path, uri: str) -> dict[str, Any]:
     settings = Settings("h", state_dir, "", ApiSettings(None, None), libvirt=LibvirtSettings(uri, "qemu"))
     host = Host(uri, 10.0, str(settings.instances_dir))
     group = host.qemu_group()
-    shelf, ports = Shelf(state_dir / "shelf"), OtherPorts()
+    shelf, ports, records = Shelf(state_dir / "shelf"), OtherPorts(), Records()
     cache = BaseCache(settings.base_dir, shelf, group)
-    driver = LibvirtDriver(host, settings, a.a_vault(), cache, group, ports)
-    stage = Stage(driver, settings, shelf, tiny_images(shelf), True, True, ports)
+    driver = LibvirtDriver(host, settings, a.a_vault(), cache, group, Asks(ports, records))
+    stage = Stage(driver, settings, shelf, tiny_images(shelf), True, True, ports, records)
     try:
         return tell(stage)
     finally:

@@ -18,7 +18,7 @@ def test_nothing_asked_is_a_page_of_everything() -> None:
 def test_servers() -> None:
     asked = {"name": "web", "status": "active", "host": "h", "limit": "5", "marker": "m", "all_tenants": "True"}
     assert query.servers(asked | {"deleted": "False", "sort_key": "created_at", "sort_dir": "desc"}) == ServerQuery(
-        "web", frozenset({State.ACTIVE, State.STOPPING}), "h", None, 5, "m", False, True
+        "web", frozenset({State.ACTIVE, State.STOPPING, State.REFRESHING}), "h", None, 5, "m", False, True
     )
     assert query.servers({"status": "DELETED"}).deleted
     assert query.servers({"status": "RESCUE"}).states == frozenset()

@@ -14,6 +14,7 @@ from injector.api.microversion import Microversion
 from injector.api.views import flavors, hosts, images, keypairs, limits, networks, servers, versions
 from injector.api.views.viewpoint import Viewpoint
 from injector.model.finding import Check, Finding
+from injector.model.generation import Refresh
 from injector.model.guest import GuestState, GuestVerdict
 from injector.model.host import Usage
 from injector.model.image import DiskFormat
@@ -112,6 +113,7 @@ STATES: dict[State, tuple[str, str, str | None, int]] = {
     State.STARTING: ("SHUTOFF", "stopped", "powering-on", 4),
     State.REBOOTING: ("REBOOT", "active", "rebooting", 1),
     State.REBOOTING_HARD: ("HARD_REBOOT", "active", "rebooting_hard", 1),
+    State.REFRESHING: ("ACTIVE", "active", "refreshing", 1),
     State.ERROR: ("ERROR", "error", None, 0),
     State.DELETING: ("ACTIVE", "active", "deleting", 1),
     State.DELETED: ("DELETED", "deleted", None, 0),
@@ -124,6 +126,25 @@ def test_every_state_in_nova_s_words(state: State) -> None:
     view = servers.detail(builders.an_instance(state=state, launched_at=launched), NEW)
     shown = tuple(view[f"OS-EXT-STS:{key}_state"] for key in ("vm", "task", "power"))
     assert (view["status"], *shown) == STATES[state]
+
+
+def test_a_server_that_is_off_looks_off_while_it_is_refreshed() -> None:
+    asked = Refresh(2, LATER, running=False)
+    view = servers.detail(builders.an_instance(state=State.REFRESHING, launched_at=LATER, refresh=asked), NEW)
+    assert (view["status"], view["OS-EXT-STS:task_state"]) == ("SHUTOFF", "refreshing")
+
+
+@pytest.mark.parametrize(
+    ("state", "inserted", "said"),
+    [
+        (State.ACTIVE, 2, "now"),
+        (State.ACTIVE, 1, "with the next cold start"),
+        (State.STOPPED, 2, "when it is started"),
+    ],
+)
+def test_when_the_guest_has_its_drive_is_said(state: State, inserted: int, said: str) -> None:
+    instance = builders.an_instance(state=state, launched_at=LATER, generation=2, inserted=inserted)
+    assert servers.detail(instance, NEW)["injector:drive_in_guest"].startswith(said)
 
 
 @pytest.mark.parametrize(
@@ -201,6 +222,7 @@ def test_links_escape_what_a_caller_named() -> None:
 def test_instances_have_no_field_the_view_was_not_told_of() -> None:
     """A new field of the record wants a decision: shown, or named here as not for callers."""
     hidden = {"payload", "items", "asked_metadata", "tried", "revision", "receipt", "ramdisk", "launch_index"}
+    hidden.add("generations_made")
     shown = {"id", "name", "hostname", "project_id", "user_id", "reservation_id", "image", "flavor", "created_at"}
     shown |= {
         "updated_at",
@@ -219,6 +241,8 @@ def test_instances_have_no_field_the_view_was_not_told_of() -> None:
         "attempt",
         "plan",
         "generation",
+        "inserted",
+        "refresh",
         "guest",
         "fault",
         "marks",

@@ -11,12 +11,13 @@ from tests import builders
 # What the table says, in the words that cross the bus and lie in the database: from state to states.
 STATES = {
     "building": "active error deleting",
-    "active": "stopping rebooting rebooting_hard stopped error deleting",
+    "active": "stopping rebooting rebooting_hard refreshing stopped error deleting",
     "stopping": "stopped active error deleting",
-    "stopped": "starting rebooting_hard active error deleting",
+    "stopped": "starting rebooting_hard refreshing active error deleting",
     "starting": "active stopped error deleting",
     "rebooting": "active stopped error deleting",
     "rebooting_hard": "active stopped error deleting",
+    "refreshing": "active stopped error deleting",
     "error": "rebooting_hard active stopped deleting",
     "deleting": "deleted",
     "deleted": "",

@@ -21,16 +21,18 @@ from tests import builders
 # A change here needs a new version in wire.VERSIONS and a translator from the old one.
 FINGERPRINTS = {
     "BootRequest": (1, "40383b5a0274c4e4"),
+    "Drive": (1, "8d264b6ac65ad691"),
     "Entering": (1, "bdad9ec0d4393012"),
-    "Failed": (1, "b550fcf0f0b116d3"),
+    "Failed": (1, "5e0fe094bb112886"),
     "Flavor": (1, "e66f1f114f128805"),
     "Forward": (1, "ef4077a8d7998c89"),
     "GuestVerdict": (1, "ec10f9beaca8abc3"),
     "Generation": (1, "9c7b6dfedc3e8d81"),
     "HostFacts": (1, "7bbc5c95a0613587"),
     "Image": (1, "1efba4231cc25c34"),
+    "Inspection": (1, "e884f5c4e8167752"),
     "Ingredients": (1, "2865aea0cf064589"),
-    "Instance": (1, "e34d1bf3debbf242"),
+    "Instance": (1, "1b02cab591bfb5ad"),
     "KeyPair": (1, "dfb1b8c1f649c9fe"),
     "Launched": (1, "8a32d06b087d533d"),
     "Network": (1, "8d8304587e7984d0"),
@@ -38,8 +40,9 @@ FINGERPRINTS = {
     "Plan": (1, "b330c459132160c2"),
     "Preview": (1, "821fe056c396470a"),
     "Receipt": (1, "b74f576854e3b647"),
-    "Settled": (1, "181738bdf40e70ab"),
-    "Witnessed": (1, "be77f6dd9e35e9a6"),
+    "Refreshed": (1, "19ada8e041bc2a2e"),
+    "Settled": (1, "68095d5606fba997"),
+    "Witnessed": (1, "be9fb1519751fcaa"),
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from injector.api.operations.drives import Drives, Verifiers
 from injector.api.operations.flavors import Flavors
 from injector.api.operations.hosts import Hosts
 from injector.api.operations.images import Images, ImageStore
@@ -29,6 +30,7 @@ class Operations:
     """All of them, by resource."""
 
     servers: Servers
+    drives: Drives
     previews: Previews
     keypairs: KeyPairs
     flavors: Flavors
@@ -38,7 +40,7 @@ class Operations:
     limits: UsedLimits
 
 
-class OnHosts(Consoles, Previewers, Protocol):
+class OnHosts(Consoles, Previewers, Verifiers, Protocol):
     """What is asked of a host itself: ``injector.rpc.compute.ComputeClient``."""
 
 
@@ -55,8 +57,10 @@ class Outside:
 
 def make_operations(outside: Outside, settings: Settings) -> Operations:
     store = outside.store
+    drives = Drives(store, outside.dispatcher, outside.hosts, outside.vault)
     return Operations(
-        servers=Servers(store, outside.dispatcher, outside.hosts, outside.vault, settings),
+        servers=Servers(store, outside.dispatcher, outside.hosts, outside.vault, settings, drives),
+        drives=drives,
         previews=Previews(store, outside.dispatcher, outside.hosts, outside.vault, settings),
         keypairs=KeyPairs(store, settings.quotas),
         flavors=Flavors(store),

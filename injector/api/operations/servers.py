@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from injector.api import limits, order, query, schemas
 from injector.api.operations.create import Draft, resolve
+from injector.api.operations.drives import REFRESH, Begun, Drives
 from injector.api.operations.look import Look
 from injector.db import Store
 from injector.errors import Conflict, InvalidRequest, NotFound
@@ -30,6 +31,7 @@ _ACTIONS = {
     "reboot": schemas.Checker(
         schemas.an_object({"type": {"enum": ["HARD", "Hard", "hard", "SOFT", "Soft", "soft"]}}, "type"), "reboot"
     ),
+    "injector:refresh": schemas.Checker(REFRESH, "injector:refresh"),
     "os-getConsoleOutput": schemas.Checker(
         schemas.an_object({"length": schemas.or_null(schemas.a_number(-1))}), "os-getConsoleOutput"
     ),
@@ -56,13 +58,20 @@ class Created:
 
 class Servers:
     def __init__(
-        self, store: Store, dispatcher: Dispatcher, consoles: Consoles, vault: Vault, settings: Settings
+        self,
+        store: Store,
+        dispatcher: Dispatcher,
+        consoles: Consoles,
+        vault: Vault,
+        settings: Settings,
+        drives: Drives,
     ) -> None:
         self._store = store
         self._dispatcher = dispatcher
         self._consoles = consoles
         self._vault = vault
         self._settings = settings
+        self._drives = drives
         self._look = Look(settings.lint)
         self._metadata_changes = threading.Lock()
 
@@ -105,8 +114,8 @@ class Servers:
     def delete(self, context: Context, instance_id: str) -> None:
         self._begin(context, instance_id, State.DELETING)
 
-    def perform(self, context: Context, instance_id: str, document: object) -> str | None:
-        """One action, as ``POST /servers/{id}/action`` words it; the console's text, or None for the others."""
+    def perform(self, context: Context, instance_id: str, document: object) -> str | Begun | None:
+        """One action, as ``POST /servers/{id}/action`` words it; what it answers, which is nothing for most."""
         name, arguments = _action(document)
         match name:
             case "os-start":
@@ -116,6 +125,8 @@ class Servers:
             case "reboot":
                 hard = arguments["type"].lower() == "hard"
                 self._begin(context, instance_id, State.REBOOTING_HARD if hard else State.REBOOTING)
+            case "injector:refresh":
+                return self._drives.refresh(context, instance_id, arguments)
             case _:
                 return self._console(context, instance_id, (arguments or {}).get("length"))
         return None

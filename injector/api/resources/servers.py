@@ -7,8 +7,10 @@ from collections.abc import Callable
 from falcon import Response
 
 from injector.api.http import ApiRequest, answer, done
+from injector.api.operations.drives import Begun
 from injector.api.operations.servers import Servers
 from injector.api.views import servers as views
+from injector.api.views.drives import refreshing
 from injector.api.views.viewpoint import Document, Viewpoint
 from injector.model.instance import Instance
 
@@ -51,6 +53,8 @@ class ServerResource:
         output = self._servers.perform(req.caller, server_id, req.document())
         if output is None:
             done(resp, 202)
+        elif isinstance(output, Begun):
+            answer(resp, {"refresh": refreshing(output)}, 202)
         else:
             answer(resp, {"output": output})
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 
 from injector.api.views.delivery import receipt_items, show_finding, show_plan
+from injector.api.views.drives import in_guest
 from injector.api.views.viewpoint import Document, Viewpoint, exact, microseconds, seconds
 from injector.model.instance import Instance, State, Step
 from injector.model.network import Nic
@@ -21,6 +22,7 @@ _STATUSES: Mapping[State, tuple[str, str, str | None]] = {
     State.STARTING: ("SHUTOFF", "stopped", "powering-on"),
     State.REBOOTING: ("REBOOT", "active", "rebooting"),
     State.REBOOTING_HARD: ("HARD_REBOOT", "active", "rebooting_hard"),
+    State.REFRESHING: ("ACTIVE", "active", "refreshing"),
     State.ERROR: ("ERROR", "error", None),
     State.DELETED: ("DELETED", "deleted", None),
 }
@@ -105,6 +107,8 @@ def _status(instance: Instance) -> tuple[str, str, str | None]:
         return (*_STATUSES[before][:2], "deleting")
     if instance.state is State.BUILDING:
         return ("BUILD", "building", _BUILD_TASKS.get(instance.step or Step.SCHEDULE, "spawning"))
+    if instance.refresh is not None and not instance.refresh.running:
+        return (*_STATUSES[State.STOPPED][:2], "refreshing")
     return _STATUSES[instance.state]
 
 
@@ -200,6 +204,8 @@ def _ours(instance: Instance) -> Document:
         },
         "injector:plan": None if instance.plan is None else show_plan(instance.plan),
         "injector:generation": instance.generation or None,
+        "injector:drive_in_guest": in_guest(instance) if instance.generation else None,
+        "injector:fault": None if instance.fault is None else instance.fault.message,
         "injector:marks": [{"step": mark.step.value, "at": exact(mark.at)} for mark in instance.marks],
         "injector:forwards": [
             {"host": "127.0.0.1", "host_port": one.host_port, "guest_port": one.guest_port, "mac": one.mac}

@@ -8,11 +8,13 @@ import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from injector.errors import HostError, HypervisorRefused
 from injector.images.cache import BaseCache
 from injector.inject.channel import Delivery, Fitting
+from injector.model.generation import Inspection
 from injector.model.guest import GuestVerdict
 from injector.model.host import HostFacts, Verdict
 from injector.model.instance import Instance, State, Step
@@ -20,9 +22,9 @@ from injector.model.preview import Preview
 from injector.model.workspace import Workspace
 from injector.settings import Settings
 from injector.system.vault import Vault
-from injector.virt import delivered, injection, places
-from injector.virt.driver import Enter, Order, Reforward, Spawned
-from injector.virt.libvirt import disks, forwards, guest, kvm, power, said
+from injector.virt import delivered, generations, injection, places
+from injector.virt.driver import Asks, Enter, Given, Order, Spawned
+from injector.virt.libvirt import disks, forwards, guest, kvm, medium, power, said, testimony
 from injector.virt.libvirt.console import Console
 from injector.virt.libvirt.domain import Blueprint, Kernel, RootDisk, domain_xml, hardware
 from injector.virt.libvirt.host import Domain, Host, Power
@@ -63,15 +65,17 @@ class LibvirtDriver:
         vault: Vault,
         cache: BaseCache,
         group: int | None,
-        reforward: Reforward,
+        asks: Asks,
     ) -> None:
         self._host = host
         self._settings = settings
         self._group = group
-        self._reforward = reforward
+        self._vault = vault
+        self._reforward = asks.reforward
         self._disks = disks.Disks(cache, settings.images, group)
         self._console = Console(host)
         self._injection = injection.offered(settings, vault, group)
+        self._drives = generations.Drives(injection.drive_channel(settings, vault, group), vault, asks.drive)
         self._verdict: Verdict | None = None
         self._proving = threading.Lock()
 
@@ -198,9 +202,43 @@ class LibvirtDriver:
 
     def _switch_on(self, domain: Domain, instance: Instance) -> None:
         if domain.power().power is not Power.ON:
+            self._see_to_the_drive(domain, instance)
             self._console.begin(self._workspace(instance.id))
             power.switch_on(domain, self._settings.libvirt.start_timeout)
         self._make_forwards(domain, instance)
+
+    def _see_to_the_drive(self, domain: Domain, instance: Instance) -> None:
+        """It must be there as its receipt has it, and the definition must name it, whatever was interrupted before."""
+        if instance.generation:
+            self._drives.mend(instance, self._workspace(instance.id))
+            medium.name(self._host, domain, self._drive(instance.id, instance.generation))
+
+    # another drive
+
+    def refresh(self, instance: Instance) -> Given:
+        """The definition first: a guest that cannot be given it now comes up with it."""
+        domain, home = self._required(instance), self._workspace(instance.id)
+        generation = self._drives.renew(instance, home)
+        drive = self._drive(instance.id, generation.number)
+        try:
+            medium.name(self._host, domain, drive)
+        except HypervisorRefused:
+            self._drives.give_up(instance, home)
+            raise
+        if domain.power().power is Power.OFF:
+            return Given(generation, 0)
+        changes = instance.plan is not None and instance.plan.medium_changes_live
+        inserted = medium.insert(domain, drive) if changes else medium.has(domain, drive)
+        return Given(generation, generation.number if inserted else instance.inserted)
+
+    def prune(self, instance_id: str, inserted: int) -> None:
+        self._drives.prune(instance_id, self._workspace(instance_id), inserted)
+
+    def verify(self, instance: Instance) -> Inspection:
+        return self._drives.verify(instance, self._workspace(instance.id))
+
+    def _drive(self, instance_id: str, number: int) -> Path:
+        return Workspace(self._settings.instances_dir, instance_id, number).config_drive
 
     def mend_forwards(self, instance: Instance) -> None:
         domain = self._host.domain(instance.id)
@@ -220,6 +258,12 @@ class LibvirtDriver:
     def witness(self, instance: Instance) -> GuestVerdict | None:
         console = self._console.of_this_boot(self._workspace(instance.id), said.CONSOLE_BYTES)
         return guest.ask(self._host.domain(instance.id), console, instance.plan)
+
+    def witnessed(self, instance: Instance) -> tuple[int, ...]:
+        domain = self._host.domain(instance.id)
+        if domain is None or instance.receipt is None:
+            return ()
+        return testimony.witnessed(guest.Agent(domain), instance, partial(self._vault.digest, instance.id))
 
     # the host
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -50,8 +49,12 @@ class Agent:
     def __init__(self, domain: Speaker) -> None:
         self._domain = domain
 
-    def run(self, *command: str) -> Program | None:
-        """Run a program in the guest to its end, for ``_PROGRAM_SECONDS`` at most."""
+    def ask(self, command: str) -> Any:
+        """The agent's answer to a command of its own (hostile)."""
+        return self._domain.agent(command, _CALL_SECONDS)
+
+    def run(self, *command: str, limit: int = _OUTPUT_LIMIT) -> Program | None:
+        """Run a program in the guest to its end, for ``_PROGRAM_SECONDS`` at most; ``limit`` bytes of its output."""
         arguments = {"path": command[0], "arg": list(command[1:]), "capture-output": True}
         started = self._domain.agent("guest-exec", _CALL_SECONDS, **arguments)
         pid = started.get("pid") if isinstance(started, dict) else None
@@ -61,17 +64,17 @@ class Agent:
             if not isinstance(ended, dict):
                 return None
             if ended.get("exited"):
-                return _program(ended)
+                return _program(ended, limit)
             time.sleep(_LOOK_AGAIN)
         return None
 
 
-def _program(ended: dict[str, Any]) -> Program | None:
+def _program(ended: dict[str, Any], limit: int) -> Program | None:
     status, data = ended.get("exitcode"), ended.get("out-data", "")
     if not isinstance(status, int) or not isinstance(data, str):
         return None
     try:
-        return Program(status, base64.b64decode(data, validate=True)[:_OUTPUT_LIMIT])
+        return Program(status, base64.b64decode(data, validate=True)[:limit])
     except (ValueError, binascii.Error):
         return None
 
@@ -86,11 +89,18 @@ def _by_agent(agent: Agent, plan: Plan | None) -> GuestVerdict | None:
     answer = agent.run("cloud-init", "status", "--format", "json")
     if answer is None or len(answer.output) == _OUTPUT_LIMIT:
         return None
-    try:
-        status = json.loads(answer.output)
-    except (ValueError, RecursionError):
-        return None
-    return said.by_cloud_init(status, plan) if isinstance(status, dict) else None
+    status = said.parsed(answer.output)
+    if status.get("status") == "error" and not status.get("errors"):
+        status = status | {"errors": _errors_of_result(agent)}
+    return said.by_cloud_init(status, plan)
+
+
+def _errors_of_result(agent: Agent) -> list[Any]:
+    """What cloud-init wrote down at its end: the word of its status is "error" also where it does not say why."""
+    answer = agent.run("cat", "/run/cloud-init/result.json")
+    result = said.parsed(answer.output).get("v1") if answer is not None else None
+    errors = result.get("errors") if isinstance(result, dict) else None
+    return errors if isinstance(errors, list) else []
 
 
 def _starting(agent: Agent) -> bool:

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from xml.etree import ElementTree
 
 import libvirt
@@ -46,8 +46,12 @@ _UNDEFINE = (
 )
 _PATH = re.compile(r"(?<![\w.])/[^\s'\",:;()]+")
 _MONITOR_SECONDS = 10.0
+# libvirt itself gives the guest some seconds to let go of a medium.
+_MEDIUM_SECONDS = 60.0
 _AGENT_REPLY_LIMIT = 1024 * 1024
 _CHUNK = 64 * 1024
+
+_Answer = TypeVar("_Answer")
 
 _loop_lock = threading.Lock()
 _loop_running = False
@@ -98,9 +102,9 @@ def _asking(purpose: str) -> Iterator[None]:
         raise _translate(error, purpose) from error
 
 
-def _in_time(call: Callable[[], str]) -> str:
+def _in_time(call: Callable[[], _Answer], seconds: float = _MONITOR_SECONDS) -> _Answer:
     """The answer, or HypervisorDown: libvirt waits for a QEMU that was stopped for as long as it is."""
-    answer: Future[str] = Future()
+    answer: Future[_Answer] = Future()
 
     def ask() -> None:
         try:
@@ -110,9 +114,9 @@ def _in_time(call: Callable[[], str]) -> str:
 
     threading.Thread(target=ask, name="qemu-monitor", daemon=True).start()
     try:
-        return answer.result(_MONITOR_SECONDS)
+        return answer.result(seconds)
     except TimeoutError as error:
-        raise HypervisorDown(f"QEMU has not answered for {_MONITOR_SECONDS:g} seconds") from error
+        raise HypervisorDown(f"QEMU has not answered for {seconds:g} seconds") from error
 
 
 class Domain:
@@ -142,6 +146,22 @@ class Domain:
         """The description as libvirt has it now: of the running guest when it runs."""
         with _asking("describe the guest"):
             return ElementTree.fromstring(self._handle.XMLDesc())  # noqa: S314 - libvirtd's own words
+
+    def definition(self) -> ElementTree.Element:
+        """The description that the next start goes by."""
+        with _asking("describe the guest"):
+            text = self._handle.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
+            return ElementTree.fromstring(text)  # noqa: S314 - libvirtd's own words
+
+    def change_medium(self, disk: ElementTree.Element) -> None:
+        """Give the running guest the medium of ``disk`` in the drive that it describes.
+
+        HypervisorRefused when the drive cannot, or the guest does not let go of the one it has.
+        """
+        described = ElementTree.tostring(disk, encoding="unicode")
+        with _asking("change the medium of the guest's drive"):
+            flags = libvirt.VIR_DOMAIN_AFFECT_LIVE
+            _in_time(lambda: self._handle.updateDeviceFlags(described, flags), _MEDIUM_SECONDS)
 
     def start(self, *, with_daemon: bool = False) -> None:
         """Start it, if it is off; ``with_daemon``: libvirt ends it when this connection ends."""

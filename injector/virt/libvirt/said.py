@@ -29,6 +29,15 @@ def booting(witness: str, detail: str = "") -> GuestVerdict:
     return GuestVerdict(GuestState.BOOTING, detail, witness)
 
 
+def parsed(text: bytes) -> dict[str, Any]:
+    """A JSON object that a guest printed; empty when it is none."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def by_cloud_init(status: Mapping[str, Any], plan: Plan | None) -> GuestVerdict | None:
     """The meaning of ``cloud-init status --format json``, of 22.4 and of the newer ones that know "degraded"."""
     word = str(status.get("status"))

@@ -1,0 +1,104 @@
+"""Config drives of servers: another one on purpose, those that are kept, and whether the host has what it should."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from injector.api import schemas
+from injector.db import Store
+from injector.errors import Conflict, InvalidRequest, NotFound
+from injector.inject.comparison import Difference, Side, compare
+from injector.model.context import Context
+from injector.model.generation import Generation, IdPolicy, Inspection
+from injector.model.ingredients import Ingredients
+from injector.model.instance import Instance
+from injector.rpc.dispatcher import Dispatcher
+from injector.system.vault import Vault
+
+REFRESH: schemas.Schema = {
+    "type": ["null", "object"],
+    "properties": {"policy": {"enum": [policy.value for policy in IdPolicy]}, "to": schemas.a_number(1)},
+    "additionalProperties": False,
+}
+
+
+class Verifiers(Protocol):
+    """Where drives are looked at: ``injector.rpc.compute.ComputeClient``."""
+
+    def verify(self, host: str, instance_id: str) -> Inspection: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A refresh that was asked for; ``meaning`` is what it will mean to the guest."""
+
+    instance: Instance
+    meaning: str
+
+
+class Drives:
+    def __init__(self, store: Store, dispatcher: Dispatcher, hosts: Verifiers, vault: Vault) -> None:
+        self._store = store
+        self._dispatcher = dispatcher
+        self._hosts = hosts
+        self._vault = vault
+
+    def refresh(self, context: Context, instance_id: str, arguments: Mapping[str, str | int] | None) -> Begun:
+        """Returns once it is recorded; Conflict when there is no config drive or the server is busy.
+
+        NotFound when the generation to go back to is not kept.
+        """
+        asked = arguments or {}
+        if "to" in asked and "policy" in asked:
+            raise InvalidRequest("An earlier generation has its instance id: no policy goes with 'to'.", field="policy")
+        self._own(context, instance_id)
+        to = int(asked["to"]) if "to" in asked else None
+        policy = IdPolicy(str(asked.get("policy", IdPolicy.KEEP))) if to is None else None
+        begun = self._dispatcher.refresh(context, instance_id, policy, to)
+        return Begun(begun, self._meaning(begun).meaning)
+
+    def _meaning(self, instance: Instance) -> IdPolicy:
+        """To go back changes the guest's instance id if the earlier drive told another."""
+        if instance.refresh is not None and instance.refresh.policy is not None:
+            return instance.refresh.policy
+        number = instance.refresh.number if instance.refresh is not None else 0
+        told = {one.number: one.uuid for one in self._store.generations(instance.id)}
+        return IdPolicy.KEEP if told.get(number) == told.get(instance.generation) else IdPolicy.NEW
+
+    def generations(self, context: Context, instance_id: str) -> tuple[Instance, tuple[Generation, ...]]:
+        """Those that are kept, the oldest first; none for a server without a config drive."""
+        return self._own(context, instance_id), self._store.generations(instance_id)
+
+    def compare(self, context: Context, instance_id: str, pair: str) -> tuple[Difference, ...]:
+        """``pair`` is two numbers with a comma between them; InvalidRequest for anything else, NotFound."""
+        _, kept = self.generations(context, instance_id)
+        numbered = {str(one.number): one for one in kept}
+        names = pair.split(",")
+        if len(names) != 2:
+            raise InvalidRequest("Two generations are compared: compare=1,2", field="compare")
+        one, other = (self._side(instance_id, numbered, name.strip()) for name in names)
+        return compare(one, other)
+
+    def _side(self, instance_id: str, numbered: Mapping[str, Generation], name: str) -> Side:
+        if not name.isascii() or not name.isdigit():
+            raise InvalidRequest("Generations are compared by their numbers: compare=1,2", field="compare")
+        generation = numbered.get(name.lstrip("0"))
+        if generation is None:
+            there = ", ".join(numbered) or "none"
+            raise NotFound(f"Generation {name[:20]} is not kept; there is: {there}", field="compare")
+        return Side(generation, self._vault.open(instance_id, generation.ingredients, Ingredients))
+
+    def verify(self, context: Context, instance_id: str) -> Inspection:
+        """As the host finds the current drive now; Conflict when nothing was delivered, NotFound without a drive."""
+        instance = self._own(context, instance_id)
+        if instance.host is None or instance.launched_at is None:
+            raise Conflict(f"Instance {instance_id} is not ready: nothing was delivered to it so far.", field="server")
+        return self._hosts.verify(instance.host, instance_id)
+
+    def _own(self, context: Context, instance_id: str) -> Instance:
+        instance = self._store.instance(instance_id)
+        if instance.project_id != context.project_id:
+            raise NotFound(f"Instance {instance_id} could not be found.", field="server")
+        return instance

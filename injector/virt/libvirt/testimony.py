@@ -1,0 +1,156 @@
+"""Which items of a receipt the guest shows to have: its agent reads them, and only their digests are compared.
+
+Whatever the agent returns is the guest's own word and may be anything: it is bounded, and never kept. A guest can
+claim to have what it was given, since it was given it; it cannot learn or claim anything else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from injector.inject.plan import canonical
+from injector.inject.receipt import SECRET_KINDS, SecretDigest, address_lines, address_list
+from injector.model.instance import Instance
+from injector.model.payload import ItemKind
+from injector.model.receipt import Outcome, ReceiptItem
+from injector.virt.libvirt.guest import Agent, Program
+from injector.virt.libvirt.said import parsed
+
+_SECONDS = 60.0
+_LARGEST = 512 * 1024
+_DOCUMENT = 256 * 1024
+_DATA = "/run/cloud-init/instance-data.json"
+_SENSITIVE_DATA = "/run/cloud-init/instance-data-sensitive.json"
+_USER_DATA = "/var/lib/cloud/instance/user-data.txt"
+_SHOWN = frozenset({Outcome.WRITTEN, Outcome.READ_BACK})
+
+
+def witnessed(agent: Agent, instance: Instance, digest: SecretDigest) -> tuple[int, ...]:
+    """The places in the receipt of the items that the guest has; ``digest`` is the vault's for this instance.
+
+    A guest whose agent is slow is not asked for longer than a minute: what it has not shown by then is not witnessed.
+    """
+    if instance.receipt is None:
+        return ()
+    looker = _Looker(agent, instance)
+    found: list[int] = []
+    for place, item in enumerate(instance.receipt.items):
+        if time.monotonic() > looker.until:
+            break
+        if item.outcome in _SHOWN and any(_same(item, content, digest) for content in looker.look(item)):
+            found.append(place)
+    return tuple(found)
+
+
+def _same(item: ReceiptItem, content: bytes, digest: SecretDigest) -> bool:
+    if item.kind in SECRET_KINDS:
+        return digest(content) == item.digest
+    return "sha256:" + hashlib.sha256(content).hexdigest() == item.digest
+
+
+@dataclass
+class _Looker:
+    """Looks into one guest; what several items need is asked for once."""
+
+    agent: Agent
+    instance: Instance
+    until: float = field(default_factory=lambda: time.monotonic() + _SECONDS)
+
+    def look(self, item: ReceiptItem) -> Iterator[bytes]:
+        """Everything in the guest that may be the content of ``item``."""
+        looks: dict[ItemKind, Callable[[ReceiptItem], Iterator[bytes]]] = {
+            ItemKind.HOSTNAME: self._names,
+            ItemKind.KEY: self._keys,
+            ItemKind.FILE: lambda one: self._file("/" + one.name.lstrip("/"), one.size),
+            ItemKind.USER_DATA: lambda one: self._file(_USER_DATA, one.size),
+            ItemKind.METADATA: self._metadata,
+            ItemKind.NETWORK: self._addresses,
+        }
+        look = looks.get(item.kind)
+        yield from look(item) if look is not None else ()
+
+    def _file(self, path: str, size: int) -> Iterator[bytes]:
+        """One byte more than it should have is read: a file that only begins alike is another."""
+        if size <= _LARGEST and (read := self._run("head", "-c", str(size + 1), "--", path, limit=size + 1)):
+            yield read
+
+    def _names(self, _item: ReceiptItem) -> Iterator[bytes]:
+        """The host name, and the qualified one that cloud-init was told if the host name is its first part."""
+        answer = self.agent.ask("guest-get-host-name")
+        name = _text(answer, "host-name")
+        yield name.encode(errors="replace")
+        told = _text(self._cloud_init, "local-hostname")
+        if told.partition(".")[0] == name:
+            yield told.encode(errors="replace")
+
+    def _keys(self, _item: ReceiptItem) -> Iterator[bytes]:
+        """Every line of root's and of the default user's keys, and with the newline that keys may come with."""
+        for home in ("/root", self._home_of_default_user):
+            if home:
+                text = self._run("cat", "--", f"{home}/.ssh/authorized_keys", limit=_DOCUMENT) or b""
+                for line in text.splitlines():
+                    yield from (line, line + b"\n")
+
+    def _metadata(self, _item: ReceiptItem) -> Iterator[bytes]:
+        meta = self._cloud_init.get("meta")
+        if isinstance(meta, dict) and all(isinstance(value, str) for value in meta.values()):
+            yield canonical(meta)
+
+    def _addresses(self, _item: ReceiptItem) -> Iterator[bytes]:
+        """Those that the guest was to have, if its cards have all of them; it may have others besides."""
+        cards = self.agent.ask("guest-network-get-interfaces")
+        seen = set(address_lines(_pairs(cards)).splitlines())
+        asked = address_list(self.instance.nics)
+        if set(asked.splitlines()) <= seen:
+            yield asked
+
+    @cached_property
+    def _cloud_init(self) -> dict[str, Any]:
+        """What cloud-init read from its data source."""
+        document = parsed(self._run("cat", _DATA, limit=_DOCUMENT) or b"").get("ds")
+        found = document.get("meta_data") if isinstance(document, dict) else None
+        return found if isinstance(found, dict) else {}
+
+    @cached_property
+    def _home_of_default_user(self) -> str:
+        data = parsed(self._run("cat", _SENSITIVE_DATA, limit=_DOCUMENT) or b"")
+        for key in ("merged_system_cfg", "merged_cfg"):
+            name = _text(_inner(data, key, "system_info", "default_user"), "name")
+            if name:
+                entry = self._run("getent", "passwd", "--", name) or b""
+                fields = entry.decode(errors="replace").split(":")
+                return fields[5] if len(fields) > 5 else ""
+        return ""
+
+    def _run(self, *command: str, limit: int = 4096) -> bytes | None:
+        """What a program printed that ended well; None as well when the guest had its time."""
+        if time.monotonic() > self.until:
+            return None
+        ended: Program | None = self.agent.run(*command, limit=limit)
+        return ended.output if ended is not None and ended.status == 0 else None
+
+
+def _inner(document: Any, *keys: str) -> Any:
+    for key in keys:
+        document = document.get(key) if isinstance(document, dict) else None
+    return document
+
+
+def _text(document: Any, key: str) -> str:
+    found = document.get(key) if isinstance(document, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def _pairs(cards: Any) -> Iterator[tuple[str, str]]:
+    """MAC and ``address/prefix`` of what the agent says of the guest's cards."""
+    for card in cards if isinstance(cards, list) else ():
+        addresses = card.get("ip-addresses") if isinstance(card, dict) else None
+        for address in addresses if isinstance(addresses, list) else ():
+            ip, prefix = _text(address, "ip-address"), address.get("prefix") if isinstance(address, dict) else None
+            if ip and isinstance(prefix, int):
+                yield _text(card, "hardware-address").lower(), f"{ip}/{prefix}"
