@@ -194,7 +194,7 @@ def a_delivery(**changes: Any) -> Delivery:
         "workspace": a_workspace(),
     }
     values |= changes
-    return Delivery(**({"ingredients": gather(values["instance"], DriveSettings())} | values))
+    return Delivery(**({"ingredients": gather(Delivery(**values), DriveSettings())} | values))
 
 
 def a_receipt(**changes: Any) -> Receipt:

@@ -20,7 +20,7 @@ from injector.model.payload import InjectedFile, ItemKind
 from injector.model.secret import Secret
 from injector.settings import Quotas
 
-OPTIONAL_KINDS = ("key", "metadata", "user_data", "network", "password", "hostname")
+OPTIONAL_KINDS = ("key", "metadata", "user_data", "network", "password", "hostname", "devices")
 
 MORE_KEYS = 32
 
@@ -38,9 +38,14 @@ FILE = schemas.an_object(
     "contents",
 )
 
+TAG = schemas.text(60, 1, pattern=rf"^[^,/]*{schemas.END}", format="name")
+
 NIC = schemas.an_object(
-    {"uuid": schemas.UUID, "fixed_ip": schemas.text(45, 1), "port": _ANYTHING, "tag": _ANYTHING},
+    {"uuid": schemas.UUID, "fixed_ip": schemas.text(45, 1), "port": _ANYTHING, "tag": schemas.or_null(TAG)},
 )
+
+# Of a block device only the tag is read; the rest must be what is done anyway, or is refused below.
+BLOCK_DEVICE: schemas.Schema = {"type": "object", "properties": {"tag": schemas.or_null(TAG)}}
 
 SERVER = schemas.an_object(
     {
@@ -60,7 +65,7 @@ SERVER = schemas.an_object(
         "hostname": schemas.a_pattern("[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"),
         "return_reservation_id": schemas.BOOLEAN,
         "OS-DCF:diskConfig": {"enum": ["AUTO", "MANUAL"]},
-        "block_device_mapping_v2": schemas.an_array({"type": "object"}),
+        "block_device_mapping_v2": schemas.an_array(BLOCK_DEVICE),
         "injector:best_effort": schemas.an_array({"enum": list(OPTIONAL_KINDS)}),
         "injector:keys": schemas.an_array(schemas.NAME, maxItems=MORE_KEYS, uniqueItems=True),
         # Refused below when they ask for something.
@@ -112,13 +117,13 @@ class ServerOrder:
     optional_files: frozenset[str] = frozenset()
     optional_kinds: frozenset[ItemKind] = frozenset()
     wants_reservation: bool = False
+    disk_tag: str | None = None
 
 
 def parse(document: Any, quotas: Quotas) -> ServerOrder:
     """InvalidRequest or OverQuota, naming the field."""
     server: dict[str, Any] = CREATE.check(document)
     _refuse_not_offered(document | server)
-    _check_block_devices(server)
     minimum, maximum = _counts(server, quotas)
     files = server.get("personality", [])
     limits.check_metadata(server.get("metadata", {}), quotas)
@@ -142,6 +147,7 @@ def parse(document: Any, quotas: Quotas) -> ServerOrder:
         optional_files=frozenset(file["path"] for file in files if file.get("injector:best_effort")),
         optional_kinds=frozenset(map(ItemKind, server.get("injector:best_effort", []))),
         wants_reservation=schemas.as_boolean(server.get("return_reservation_id", False)),
+        disk_tag=_disk_tag(server),
     )
 
 
@@ -154,8 +160,8 @@ def _refuse_not_offered(body: Mapping[str, Any]) -> None:
         raise InvalidRequest(message, field="OS-DCF:diskConfig")
 
 
-def _check_block_devices(server: Mapping[str, Any]) -> None:
-    """The stock client repeats ``imageRef`` as a block device; that one is understood, any other is not offered."""
+def _disk_tag(server: Mapping[str, Any]) -> str | None:
+    """The stock client repeats ``imageRef`` as a block device, perhaps with a tag; any other is not offered."""
     local_image = {
         "uuid": server.get("imageRef"),
         "boot_index": 0,
@@ -163,12 +169,14 @@ def _check_block_devices(server: Mapping[str, Any]) -> None:
         "destination_type": "local",
         "delete_on_termination": True,
     }
-    for index, device in enumerate(server.get("block_device_mapping_v2", [])):
-        said = {key: value for key, value in device.items() if value is not None}
+    devices: list[dict[str, Any]] = server.get("block_device_mapping_v2", [])
+    for index, device in enumerate(devices):
+        said = {key: value for key, value in device.items() if value is not None and key != "tag"}
         if index > 0 or {"delete_on_termination": True, **said} != local_image:
             field_name = f"block_device_mapping_v2[{index}]"
             message = f"{field_name} is refused: only the image of imageRef on a local disk is offered."
             raise InvalidRequest(message, field=field_name)
+    return devices[0].get("tag") if devices else None
 
 
 def _counts(server: Mapping[str, Any], quotas: Quotas) -> tuple[int, int]:
@@ -232,12 +240,11 @@ def _nics(networks: str | list[dict[str, Any]], maximum: int) -> tuple[NicReques
 
 def _nic(nic: Mapping[str, Any], index: int, maximum: int) -> NicRequest:
     field_name = f"networks[{index}]"
-    for key, reason in (("port", "there are no ports here"), ("tag", "devices are not tagged")):
-        if nic.get(key) is not None:
-            raise InvalidRequest(f"{field_name}.{key} is refused: {reason}.", field=f"{field_name}.{key}")
+    if nic.get("port") is not None:
+        raise InvalidRequest(f"{field_name}.port is refused: there are no ports here.", field=f"{field_name}.port")
     if "uuid" not in nic:
         raise InvalidRequest(f"{field_name}.uuid is required.", field=f"{field_name}.uuid")
-    return NicRequest(nic["uuid"].lower(), _fixed_ip(nic, f"{field_name}.fixed_ip", maximum))
+    return NicRequest(nic["uuid"].lower(), _fixed_ip(nic, f"{field_name}.fixed_ip", maximum), nic.get("tag"))
 
 
 def _fixed_ip(nic: Mapping[str, Any], field_name: str, maximum: int) -> str | None:

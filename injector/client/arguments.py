@@ -59,6 +59,7 @@ class NicArgument:
     whole: str | None = None
     network: str | None = None
     fixed_ip: str | None = None
+    tag: str | None = None
 
 
 def key_value(text: str) -> tuple[str, str]:
@@ -116,20 +117,20 @@ def file_argument(text: str) -> FileArgument:
 
 
 def nic_argument(text: str) -> NicArgument:
-    """``none``, ``auto``, or ``net-id=ID|net-name=NAME[,v4-fixed-ip=IP|,v6-fixed-ip=IP]``."""
+    """``none``, ``auto``, or ``net-id=ID|net-name=NAME[,v4-fixed-ip=IP|,v6-fixed-ip=IP][,tag=TAG]``."""
     if text in ("none", "auto"):
         return NicArgument(whole=text)
     known: dict[str, str] = {}
     for part in text.split(","):
         key, value = key_value(part)
-        if key not in ("net-id", "net-name", "v4-fixed-ip", "v6-fixed-ip"):
+        if key not in ("net-id", "net-name", "v4-fixed-ip", "v6-fixed-ip", "tag"):
             raise ArgumentTypeError(
-                f"'{key}': want net-id, net-name, v4-fixed-ip or v6-fixed-ip, or none or auto alone"
+                f"'{key}': want net-id, net-name, v4-fixed-ip, v6-fixed-ip or tag, or none or auto alone"
             )
         if key in known:
             raise ArgumentTypeError(f"'{text}': {key} is given twice")
         known[key] = value
-    return NicArgument(network=_network(text, known), fixed_ip=_fixed_ip(text, known))
+    return NicArgument(network=_network(text, known), fixed_ip=_fixed_ip(text, known), tag=known.get("tag"))
 
 
 def _network(text: str, known: dict[str, str]) -> str:

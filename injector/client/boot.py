@@ -28,7 +28,7 @@ from injector.client.progress import shown
 from injector.client.session import Document, Session
 from injector.client.watch import Goal, Watch
 
-BEST_EFFORT = ("key", "metadata", "user_data", "network", "password", "hostname")
+BEST_EFFORT = ("key", "metadata", "user_data", "network", "password", "hostname", "devices")
 ROW = ("id", "name", "status", "guest", "admin_pass")
 """The columns when several servers are booted."""
 GOALS = tuple(goal.value for goal in Goal)
@@ -108,9 +108,10 @@ def what(group: argparse._ArgumentGroup) -> None:
         type=nic_argument,
         action="append",
         default=[],
-        metavar="net-id=ID|net-name=NAME[,v4-fixed-ip=IP]",
+        metavar="net-id=ID|net-name=NAME[,v4-fixed-ip=IP][,tag=TAG]",
         help="a card (repeat for more); 'none': no card; 'auto', the default: a card on the only network there is",
     )
+    group.add_argument("--disk-tag", metavar="TAG", help="the role of the root disk, told to the guest")
     group.add_argument("--availability-zone", metavar="ZONE", help="where to boot")
     group.add_argument("--min-count", type=positive, metavar="N", help="boot at least N of them or none (default: 1)")
     group.add_argument("--max-count", type=positive, metavar="N", help="boot up to N of them (default: --min-count)")
@@ -191,7 +192,8 @@ def body(session: Session, args: argparse.Namespace) -> dict[str, Any]:
     said = {key: value for key, value in server.items() if value not in (None, [], {})}
     networks = _networks(session, args.nics)
     image, flavor = find_id(session, IMAGE, args.image), find_id(session, FLAVOR, args.flavor)
-    return {"server": said | {"imageRef": image, "flavorRef": flavor, "networks": networks}}
+    root = _root_disk(image, args.disk_tag)
+    return {"server": said | {"imageRef": image, "flavorRef": flavor, "networks": networks, **root}}
 
 
 def _personality(file: FileArgument) -> dict[str, Any]:
@@ -206,4 +208,17 @@ def _networks(session: Session, nics: list[NicArgument]) -> str | list[dict[str,
     if whole or not nics:
         return whole[0] if whole else "auto"
     ids = {name: find_id(session, NETWORK, name) for name in dict.fromkeys(nic.network for nic in nics) if name}
-    return [{"uuid": ids[nic.network or ""]} | ({"fixed_ip": nic.fixed_ip} if nic.fixed_ip else {}) for nic in nics]
+    return [_card(ids[nic.network or ""], nic) for nic in nics]
+
+
+def _card(network_id: str, nic: NicArgument) -> dict[str, str]:
+    said = {"uuid": network_id, "fixed_ip": nic.fixed_ip, "tag": nic.tag}
+    return {key: value for key, value in said.items() if value is not None}
+
+
+def _root_disk(image_id: str, tag: str | None) -> dict[str, Any]:
+    """The image as a block device: the only place of a request that has a tag for it."""
+    if tag is None:
+        return {}
+    device = {"uuid": image_id, "boot_index": 0, "source_type": "image", "destination_type": "local", "tag": tag}
+    return {"block_device_mapping_v2": [device]}

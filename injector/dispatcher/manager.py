@@ -279,6 +279,7 @@ def _first_record(
         asked_metadata=request.metadata,
         items=request.items,
         nics=nics,
+        disk_tag=request.disk_tag,
         forwards=forwards,
         config_drive=request.config_drive,
         availability_zone=host.availability_zone,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from injector.model.ingredients import Ingredients
+from injector.model.ingredients import Device, Ingredients
 from injector.model.instance import Instance
 from injector.model.payload import Payload
 from injector.model.plan import Carriage, Plan
@@ -28,13 +28,15 @@ class Fitting:
 class Delivery:
     """Everything one delivery needs: the record, the payload in clear, the plan and the place on this host.
 
-    ``ingredients`` are what the channel gathered, or what it had gathered when it made the same before.
+    ``devices`` are those with a tag, as the hypervisor made them. ``ingredients`` are what the channel gathered, or
+    what it had gathered when it made the same before.
     """
 
     instance: Instance
     payload: Payload
     plan: Plan
     workspace: Workspace
+    devices: tuple[Device, ...] = ()
     ingredients: Ingredients | None = None
 
 

@@ -29,6 +29,7 @@ _FIELDS: Mapping[ItemKind, str] = {
     ItemKind.NETWORK: "networks",
     ItemKind.PASSWORD: "adminPass",
     ItemKind.HOSTNAME: "hostname",
+    ItemKind.DEVICES: "networks",
 }
 _NAMES: Mapping[ChannelKind, str] = {
     ChannelKind.CONFIG_DRIVE: "a config drive",
@@ -182,6 +183,8 @@ def describe(kind: ItemKind, name: str) -> str:
             return "the static network addresses"
         case ItemKind.PASSWORD:
             return "the password"
+        case ItemKind.DEVICES:
+            return "the tags of the devices"
         case _:
             return kind.value
 
@@ -197,11 +200,13 @@ def items_of(
     keys: Collection[KeyPair] = (),
     metadata: Mapping[str, str] | None = None,
     nics: Collection[NicOrder] = (),
+    disk_tag: str | None = None,
     password_given: bool = False,
 ) -> tuple[Item, ...]:
     """What counts as asked for: never a generated password, the name or the seed.
 
-    A password has size 0 here and a network too: the first must not be told, the second is known once cards exist.
+    A password has size 0 here, networks and devices too: the first must not be told, the others are known once cards
+    exist.
     """
     items = [Item(ItemKind.KEY, key.name, len(key.public_key.encode())) for key in keys]
     items += [Item(ItemKind.FILE, file.path, len(file.content), True, file.mode, file.owner) for file in payload.files]
@@ -213,4 +218,6 @@ def items_of(
         items.append(Item(ItemKind.PASSWORD, ItemKind.PASSWORD.value, 0))
     if any(not subnet.dhcp for order in nics for subnet in order.network.subnets):
         items.append(Item(ItemKind.NETWORK, ItemKind.NETWORK.value, 0))
+    if disk_tag or any(order.tag for order in nics):
+        items.append(Item(ItemKind.DEVICES, ItemKind.DEVICES.value, 0))
     return tuple(items)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from injector.errors import ChannelBroken
 from injector.inject.channel import Delivery
 from injector.inject.plan import canonical, describe
+from injector.model.instance import Instance
 from injector.model.network import Nic
 from injector.model.payload import InjectedFile, Item, ItemKind
 from injector.model.plan import LeftOut
@@ -87,6 +88,8 @@ def _content(item: Item, delivery: Delivery) -> Secret | None:
             return payload.admin_password or None
         case ItemKind.NETWORK:
             return Secret(address_list(instance.nics)) or None
+        case ItemKind.DEVICES:
+            return Secret(tag_list(instance)) or None
         case _:
             return Secret(instance.hostname)
 
@@ -100,6 +103,17 @@ def address_list(nics: Collection[Nic]) -> bytes:
 def address_lines(addresses: Iterable[tuple[str, str]]) -> bytes:
     """The same from pairs of MAC and ``address/prefix length``."""
     return "\n".join(sorted(f"{mac} {address}" for mac, address in addresses)).encode()
+
+
+def tag_list(instance: Instance) -> bytes:
+    """The tags as receipts know them: a sorted line each, of the kind of the device, a card's MAC, and the tag."""
+    disk = [("disk", "", instance.disk_tag)] if instance.disk_tag else []
+    return tag_lines(disk + [("nic", nic.mac, nic.tag) for nic in instance.nics if nic.tag])
+
+
+def tag_lines(tags: Iterable[Collection[str]]) -> bytes:
+    """The same from the words of each line."""
+    return "\n".join(sorted(" ".join(words) for words in tags)).encode()
 
 
 def prove(asked: Mapping[Thing, Secret], seen: Mapping[Thing, Seen]) -> None:

@@ -16,10 +16,11 @@ from injector.model.secret import Sealed
 
 @dataclass(frozen=True, slots=True)
 class NicOrder:
-    """One card to plug: the network as it is now, and an address if the caller named one."""
+    """One card to plug: the network as it is now, and an address and a tag if the caller named one."""
 
     network: Network
     fixed_ip: str | None = None
+    tag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class BootRequest:
     metadata: Mapping[str, str] = field(default_factory=dict)
     items: tuple[Item, ...] = ()
     nics: tuple[NicOrder, ...] = ()
+    disk_tag: str | None = None
     config_drive: bool = False
     availability_zone: str | None = None
     launch_index: int = 0

@@ -22,7 +22,11 @@ class Bus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device that its owner gave a role: ``address`` as the guest sees it; a card has a MAC, a disk a serial."""
+    """A device that its owner gave a role. A card has a MAC, a disk a serial and a path.
+
+    ``address`` is the one libvirt gave it on its bus, ``none`` where it has none; ``path`` what a guest is likely to
+    call it.
+    """
 
     type: str
     bus: Bus
@@ -30,6 +34,7 @@ class Device:
     tags: tuple[str, ...]
     mac: str | None = None
     serial: str | None = None
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,7 @@ class Instance:
     asked_metadata: Mapping[str, str] = field(default_factory=dict)
     items: tuple[Item, ...] = ()
     nics: tuple[Nic, ...] = ()
+    disk_tag: str | None = None
     forwards: tuple[Forward, ...] = ()
     config_drive: bool = False
     availability_zone: str = "nova"
@@ -158,6 +159,11 @@ class Instance:
     def keys(self) -> tuple[KeyPair, ...]:
         """Every key that may log in, the one that Nova would show (``key``) first."""
         return ((self.key,) if self.key else ()) + self.more_keys
+
+    @property
+    def has_tags(self) -> bool:
+        """Whether a device of the guest was given a role."""
+        return self.disk_tag is not None or any(nic.tag is not None for nic in self.nics)
 
     @property
     def holds_claims(self) -> bool:

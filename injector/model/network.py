@@ -51,10 +51,11 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class NicRequest:
-    """What the caller said about one card: which network, perhaps which address."""
+    """What the caller said about one card: which network, perhaps which address, perhaps the role it plays."""
 
     network_id: str
     fixed_ip: str | None = None
+    tag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +68,15 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Nic:
-    """One card of one guest; ``network`` is a snapshot, so that a later edit does not change what was delivered."""
+    """One card of one guest; ``network`` is a snapshot, so that a later edit does not change what was delivered.
+
+    ``tag`` is the role its owner gave it, for software in the guest to find it by.
+    """
 
     mac: str
     network: Network
     addresses: tuple[Address, ...] = ()
+    tag: str | None = None
 
     @property
     def static(self) -> bool:

@@ -18,6 +18,7 @@ class ItemKind(StrEnum):
     NETWORK = "network"
     PASSWORD = "password"
     HOSTNAME = "hostname"
+    DEVICES = "devices"
 
 
 @dataclass(frozen=True, slots=True)

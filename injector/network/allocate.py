@@ -27,7 +27,7 @@ def plug(order: NicOrder, taken: Collection[str]) -> Nic:
     addresses = tuple(_address(order.network, subnet, fixed, taken) for subnet in order.network.subnets)
     if fixed is not None and str(fixed) not in {address.ip for address in addresses}:
         raise InvalidRequest(f"{fixed} is in no subnet of network '{order.network.name}'", field="networks.fixed_ip")
-    return Nic(new_mac(), order.network, addresses)
+    return Nic(new_mac(), order.network, addresses, order.tag)
 
 
 def _parse_fixed(order: NicOrder) -> IPAddress | None:

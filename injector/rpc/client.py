@@ -56,20 +56,22 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One card to plug, by the id of its network."""
+    """One card to plug, by the id of its network; ``tag`` is the role it plays, told to the guest."""
 
     network_id: str
     fixed_ip: str | None = None
+    tag: str | None = None
 
     def document(self) -> Document:
-        return {"uuid": self.network_id} | ({} if self.fixed_ip is None else {"fixed_ip": self.fixed_ip})
+        said = {"uuid": self.network_id, "fixed_ip": self.fixed_ip, "tag": self.tag}
+        return {key: value for key, value in said.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class BootOptions:
     """What a guest is given beside its image and flavor; ``best_effort`` names kinds of item that may be left out.
 
-    ``more_keys`` are names of key pairs beside ``key_name``.
+    ``more_keys`` are names of key pairs beside ``key_name``; ``disk_tag`` is the role of the root disk.
     """
 
     key_name: str | None = None
@@ -85,8 +87,9 @@ class BootOptions:
     min_count: int = 1
     max_count: int | None = None
     best_effort: tuple[str, ...] = ()
+    disk_tag: str | None = None
 
-    def document(self) -> Document:
+    def document(self, image_id: str) -> Document:
         """As a ``server`` of the create call has it."""
         said: Document = {
             "key_name": self.key_name,
@@ -101,9 +104,15 @@ class BootOptions:
             "min_count": self.min_count,
             "max_count": self.max_count,
             "injector:best_effort": list(self.best_effort) or None,
+            "block_device_mapping_v2": None if self.disk_tag is None else [_root_disk(image_id, self.disk_tag)],
         }
         networks = self.networks if isinstance(self.networks, str) else [card.document() for card in self.networks]
         return {key: value for key, value in said.items() if value is not None} | {"networks": networks or "none"}
+
+
+def _root_disk(image_id: str, tag: str) -> Document:
+    """The image as a block device: the only place of a request that has a tag for it."""
+    return {"uuid": image_id, "boot_index": 0, "source_type": "image", "destination_type": "local", "tag": tag}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +153,7 @@ class Client:
     def boot(self, name: str, image_id: str, flavor_id: str, options: BootOptions | None = None) -> Booted:
         """Returns once the records are durable; the guests are still being built then."""
         server = {"name": name, "imageRef": image_id, "flavorRef": flavor_id}
-        return self.create_servers(server | (options or BootOptions()).document())
+        return self.create_servers(server | (options or BootOptions()).document(image_id))
 
     def preview(self, name: str, image_id: str, flavor_id: str, options: BootOptions | None = None) -> Document:
         """What ``boot`` would do: the choice, the files of the channel with their digests, the domain; nothing is done.
@@ -152,7 +161,7 @@ class Client:
         Raises what ``boot`` would.
         """
         server = {"name": name, "imageRef": image_id, "flavorRef": flavor_id}
-        return self.preview_server(server | (options or BootOptions()).document())
+        return self.preview_server(server | (options or BootOptions()).document(image_id))
 
     def preview_server(self, server: Mapping[str, Any]) -> Document:
         """The same from a ``server`` document as REST has it."""

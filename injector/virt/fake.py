@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 from injector.errors import HypervisorRefused
@@ -27,6 +28,7 @@ from injector.inject.channel import Delivery
 from injector.model.generation import Inspection
 from injector.model.guest import GuestVerdict
 from injector.model.host import HostFacts, Verdict
+from injector.model.ingredients import Bus, Device
 from injector.model.instance import Instance, State, Step
 from injector.model.network import Forward, NetworkKind
 from injector.model.preview import Preview
@@ -38,6 +40,7 @@ from injector.virt import delivered, generations, injection, places
 from injector.virt.driver import Asks, Enter, Given, Order, Spawned
 from injector.virt.libvirt import said
 from injector.virt.libvirt.domain import hardware
+from injector.virt.libvirt.domain.storage import serial_of
 
 _VERDICT = Verdict("test", "none", "nothing runs: the hypervisor is a fake", proven=False)
 _TRIES = 10
@@ -98,7 +101,7 @@ class FakeDriver:
             enter(Step.DEFINE)
             guest = self._define(delivery)
             enter(Step.DELIVER)
-            spawned = self._injection.deliver(delivery)
+            spawned = self._injection.deliver(replace(delivery, devices=_devices(order.instance)))
             enter(Step.START)
             self._switch_on(guest, order.instance)
             self._open_doors(guest, order.instance)
@@ -107,7 +110,8 @@ class FakeDriver:
     def preview(self, order: Order) -> Preview:
         hardware(order.instance.image)
         delivery = self._injection.choose(order, self._workspace(order.instance.id))
-        return Preview(self._settings.host, delivery.plan, self._injection.preview(delivery), "<domain type='fake'/>")
+        files = self._injection.preview(replace(delivery, devices=_devices(order.instance)))
+        return Preview(self._settings.host, delivery.plan, files, "<domain type='fake'/>")
 
     @contextmanager
     def _undone_on_failure(self, instance: Instance) -> Iterator[None]:
@@ -251,6 +255,14 @@ class FakeDriver:
 
     def _workspace(self, instance_id: str) -> Workspace:
         return Workspace(self._settings.instances_dir, instance_id)
+
+
+def _devices(instance: Instance) -> tuple[Device, ...]:
+    """Addresses in the order of the devices, as a machine with one bus would have them."""
+    slots = (f"0000:00:{slot:02x}.0" for slot in count(2))
+    tag, cards = instance.disk_tag, [nic for nic in instance.nics if nic.tag]
+    disk = (Device("disk", Bus.PCI, next(slots), (tag,), serial=serial_of(instance)),) if tag else ()
+    return disk + tuple(Device("nic", Bus.PCI, next(slots), (str(nic.tag),), mac=nic.mac) for nic in cards)
 
 
 def _switch_off(guest: _Guest) -> None:

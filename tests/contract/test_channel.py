@@ -22,6 +22,7 @@ from injector.inject.configdrive.tree import Tree
 from injector.inject.nothing import NoChannel
 from injector.inject.plan import items_of
 from injector.model.boot import NicOrder
+from injector.model.ingredients import Bus, Device
 from injector.model.instance import Instance
 from injector.model.payload import ItemKind, Payload
 from injector.model.plan import ChannelKind, LeftOut
@@ -64,14 +65,21 @@ CHANNELS: Mapping[ChannelKind, Callable[[], Channel]] = {
 
 
 def a_delivery(
-    directory: Path, instance: Instance = INSTANCE, payload: Payload = PAYLOAD, *, given: bool = True, **plan: Any
+    directory: Path,
+    instance: Instance = INSTANCE,
+    payload: Payload = PAYLOAD,
+    *,
+    given: bool = True,
+    devices: tuple[Device, ...] = (),
+    **plan: Any,
 ) -> Delivery:
     """Everything the payload and the record hold is asked for, into a fresh workspace below ``directory``."""
     items = items_of(
         payload,
         keys=instance.keys,
         metadata=instance.asked_metadata,
-        nics=tuple(NicOrder(nic.network) for nic in instance.nics),
+        nics=tuple(NicOrder(nic.network, tag=nic.tag) for nic in instance.nics),
+        disk_tag=instance.disk_tag,
         password_given=given,
     )
     workspace = a.a_workspace(directory)
@@ -79,7 +87,7 @@ def a_delivery(
     values: dict[str, Any] = {"items": items}
     chosen = a.a_plan(**(values | plan))
     asking = replace(instance, items=items)
-    return a.a_delivery(instance=asking, payload=payload, plan=chosen, workspace=workspace)
+    return a.a_delivery(instance=asking, payload=payload, plan=chosen, workspace=workspace, devices=devices)
 
 
 @pytest.mark.parametrize("kind", CHANNELS)
@@ -206,6 +214,20 @@ def test_every_key_is_an_item_and_one_may_be_left_out_alone(tmp_path: Path) -> N
     receipt = drive_channel().deliver(less)
     outcomes = [(item.name, item.outcome) for item in receipt.items if item.kind is ItemKind.KEY]
     assert outcomes == [("laptop", Outcome.READ_BACK), ("home", Outcome.READ_BACK), ("work", Outcome.LEFT_OUT)]
+
+
+def test_the_roles_of_devices_are_an_item_that_old_versions_do_not_know(tmp_path: Path) -> None:
+    instance = a.an_instance(nics=(a.a_nic(tag="front"),), disk_tag="os")
+    devices = (
+        Device("disk", Bus.PCI, "0000:02:00.0", ("os",), serial="x"),
+        Device("nic", Bus.PCI, "0000:01:00.0", ("front",), mac="52:54:00:00:00:01"),
+    )
+    delivery = a_delivery(tmp_path, instance, devices=devices)
+    (roles,) = (item for item in drive_channel().deliver(delivery).items if item.kind is ItemKind.DEVICES)
+    assert (roles.outcome, roles.where) == (Outcome.READ_BACK, "openstack/latest/meta_data.json#/devices")
+    untold = a_delivery(tmp_path / "untold", instance)
+    with pytest.raises(ChannelBroken, match="the tags of the devices"):
+        drive_channel().deliver(untold)
 
 
 def test_a_path_given_twice_has_two_lines(tmp_path: Path) -> None:

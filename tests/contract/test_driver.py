@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import socket
 import uuid
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ from injector.model.instance import Instance, State, Step
 from injector.model.payload import ItemKind
 from injector.model.plan import ChannelKind
 from injector.model.receipt import Outcome
+from injector.model.secret import Secret
 from injector.virt.driver import Order
 from injector.virt.fake import FakeDriver
 from tests import builders as a
@@ -97,6 +99,31 @@ def test_a_preview_is_what_the_boot_will_be_and_leaves_nothing(stage: Stage) -> 
     assert {file.digest for file in preview.files} == {a.a_vault().digest(instance.id, text) for text in drive.values()}
     assert preview.domain_xml.startswith("<domain")
     assert all("hmac-sha256:" in file.digest for file in preview.files)
+
+
+LOOK_AT_DEVICES = b"""#!/bin/sh
+place() { basename $(readlink -f $1/device/..); }
+for card in /sys/class/net/e*; do echo "card $(cat $card/address) $(place $card)"; done
+echo "disk $(cat /sys/block/vda/serial) $(place /sys/block/vda)"
+"""
+
+
+def test_devices_with_a_role_are_told_where_the_guest_finds_them(stage: Stage) -> None:
+    plain = stage.instance()
+    tagged = replace(plain, nics=(replace(plain.nics[0], tag="front"),), disk_tag="os")
+    roles = a.an_item(ItemKind.DEVICES, "devices")
+    instance = replace(tagged, items=(*plain.items, roles))
+    spawned = stage.spawn(instance, a.a_payload(user_data=Secret(LOOK_AT_DEVICES)))
+    assert {item.name: item.outcome for item in spawned.receipt.items}["devices"] is Outcome.READ_BACK
+    drive = read_iso9660(stage.workspace(instance).config_drive.read_bytes())
+    disk, nic = json.loads(drive["openstack/latest/meta_data.json"])["devices"]
+    assert (disk["type"], disk["tags"], disk["serial"]) == ("disk", ["os"], instance.id.replace("-", "")[:20])
+    assert (nic["type"], nic["tags"], nic["mac"]) == ("nic", ["front"], instance.nics[0].mac)
+    if stage.driver.facts().hypervisor == "QEMU":
+        stage.last_word(replace(instance, plan=spawned.plan))
+        seen = stage.driver.console(instance.id, 10_000).decode()
+        assert f"card {nic['mac']} {nic['address']}" in seen
+        assert f"disk {disk['serial']} {disk['address']}" in seen
 
 
 def test_a_guest_with_nothing_to_inject_gets_no_drive(make_stage: MakeStage) -> None:

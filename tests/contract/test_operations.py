@@ -159,6 +159,19 @@ def test_the_names_of_a_request_are_resolved_once(house: ApiHouse, ask: Speaker,
     assert (instance.kernel, instance.ramdisk) == (kernel, ramdisk)
 
 
+def test_roles_of_devices_are_kept_and_shown(house: ApiHouse, ask: Speaker, server: Document) -> None:
+    disk = {"uuid": server["imageRef"], "boot_index": 0, "source_type": "image", "destination_type": "local"}
+    network = ask.create("network", {"name": "roles", "injector:kind": "user"})["id"]
+    cards = [{"uuid": network, "tag": "front"}, {"uuid": network}]
+    (server_id,), _ = ask.create_server(server | {"networks": cards, "block_device_mapping_v2": [disk | {"tag": "os"}]})
+    instance = house.store.instance(server_id)
+    assert (instance.disk_tag, [nic.tag for nic in instance.nics]) == ("os", ["front", None])
+    assert [item.kind for item in instance.items] == [ItemKind.DEVICES]
+    mac = instance.nics[0].mac
+    shown = [{"type": "disk", "tag": "os"}, {"type": "nic", "mac": mac, "tag": "front"}]
+    assert ask.server(server_id)["injector:tags"] == shown
+
+
 def test_a_build_that_fails_says_why(ask: Speaker, server: Document) -> None:
     view = ask.server(booted(ask, server | {"metadata": {"fate": "fail"}}))
     assert view["status"] == "ERROR"

@@ -161,13 +161,25 @@ def test_a_second_block_device() -> None:
     assert refused(block_device_mapping_v2=[image, image]).field == "block_device_mapping_v2[1]"
 
 
+def test_the_root_disk_and_cards_may_have_a_role() -> None:
+    image = {"uuid": IMAGE, "boot_index": 0, "source_type": "image", "destination_type": "local", "tag": "röot"}
+    order = parse(block_device_mapping_v2=[image], networks=[{"uuid": IMAGE, "tag": "front"}, {"uuid": IMAGE}])
+    assert order.disk_tag == "röot"
+    assert order.nics == (NicRequest(IMAGE.lower(), tag="front"), NicRequest(IMAGE.lower()))
+    assert refused(block_device_mapping_v2=[image | {"tag": "a,b"}]).field == "block_device_mapping_v2[0].tag"
+
+
 @pytest.mark.parametrize(
     ("field", "nic"),
     [
         ("networks[0].uuid", {}),
         ("networks[0].uuid", {"uuid": "lab"}),
         ("networks[0].port", {"uuid": IMAGE, "port": IMAGE}),
-        ("networks[0].tag", {"uuid": IMAGE, "tag": "front"}),
+        ("networks[0].tag", {"uuid": IMAGE, "tag": "front,back"}),
+        ("networks[0].tag", {"uuid": IMAGE, "tag": "front/back"}),
+        ("networks[0].tag", {"uuid": IMAGE, "tag": ""}),
+        ("networks[0].tag", {"uuid": IMAGE, "tag": "x" * 61}),
+        ("networks[0].tag", {"uuid": IMAGE, "tag": "two\nlines"}),
         ("networks[0].fixed_ip", {"uuid": IMAGE, "fixed_ip": "ten"}),
         ("networks[0].colour", {"uuid": IMAGE, "colour": "blue"}),
     ],

@@ -231,6 +231,7 @@ def test_instances_have_no_field_the_view_was_not_told_of() -> None:
         "more_keys",
         "metadata",
         "nics",
+        "disk_tag",
         "forwards",
         "config_drive",
         "availability_zone",

@@ -43,6 +43,7 @@ def test_files(text: str, expected: FileArgument) -> None:
         ("auto", NicArgument(whole="auto")),
         ("net-id=n1", NicArgument(network="n1")),
         ("net-name=lan,v4-fixed-ip=10.0.0.5", NicArgument(network="lan", fixed_ip="10.0.0.5")),
+        ("net-id=n1,tag=front end", NicArgument(network="n1", tag="front end")),
         ("v6-fixed-ip=2001:DB8::5,net-name=lan", NicArgument(network="lan", fixed_ip="2001:db8::5")),
     ],
 )

@@ -121,7 +121,15 @@ def test_every_flag_of_boot_reaches_the_request(run: Run, api: CannedApi, tmp_pa
         *("--user-data", str(tmp_path / "blob"), "--file", f"/opt/blob={tmp_path / 'blob'}"),
         *("--file", f"/opt/b2={tmp_path / 'blob'},mode=0600,owner=www,best-effort"),
         *("--meta", "role=web", "--meta", "note=a=b", "--config-drive", "true", "--admin-pass", "pw"),
-        *("--availability-zone", "nova", "--nic", "net-name=lan,v4-fixed-ip=10.0.0.5", "--nic", "net-name=lan"),
+        *(
+            "--availability-zone",
+            "nova",
+            "--nic",
+            "net-name=lan,v4-fixed-ip=10.0.0.5",
+            "--nic",
+            "net-name=lan,tag=front",
+        ),
+        *("--disk-tag", "os"),
         *("--best-effort", "metadata", "vm"),
     )
     assert result.code == Exit.OK
@@ -145,7 +153,10 @@ def test_every_flag_of_boot_reaches_the_request(run: Run, api: CannedApi, tmp_pa
         "min_count": 1,
         "max_count": 1,
         "injector:best_effort": ["metadata"],
-        "networks": [{"uuid": NETWORK, "fixed_ip": "10.0.0.5"}, {"uuid": NETWORK}],
+        "networks": [{"uuid": NETWORK, "fixed_ip": "10.0.0.5"}, {"uuid": NETWORK, "tag": "front"}],
+        "block_device_mapping_v2": [
+            {"uuid": IMAGE, "boot_index": 0, "source_type": "image", "destination_type": "local", "tag": "os"}
+        ],
     }
     assert [asked.path for asked in api.asked].count("/v2.0/networks") == 1
 

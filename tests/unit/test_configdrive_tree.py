@@ -15,6 +15,7 @@ from injector.inject.configdrive import ec2
 from injector.inject.configdrive.contents import contents_of
 from injector.inject.configdrive.gather import gather, qualified
 from injector.inject.configdrive.tree import LATEST, VERSIONS, Tree, tree_of
+from injector.model.ingredients import Bus, Device
 from injector.model.instance import Instance
 from injector.model.network import NetworkKind, Route
 from injector.model.payload import ItemKind, Payload
@@ -52,7 +53,7 @@ EVERYTHING_PAYLOAD = a.a_payload(
 
 
 def drive_of(delivery: Delivery, **settings: Any) -> Tree:
-    ingredients = gather(delivery.instance, DriveSettings(**settings))
+    ingredients = gather(delivery, DriveSettings(**settings))
     return tree_of(contents_of(replace(delivery, ingredients=ingredients)))
 
 
@@ -168,6 +169,26 @@ def test_several_keys_are_all_there_in_the_order_they_were_asked_for() -> None:
     assert list(described["public_keys"]) == [key["name"] for key in described["keys"]] == ["laptop", "work", "home"]
     assert described["public_keys"]["home"] == described["keys"][2]["data"] == "ssh-rsa CCCC"
     assert json.loads(found["ec2/latest/meta-data.json"])["public-keys"]["2"] == {"openssh-key": "ssh-rsa CCCC"}
+
+
+TAGGED = a.an_instance(nics=(a.a_nic(tag="front"), a.a_nic(mac="52:54:00:00:00:02")), disk_tag="os")
+DEVICES = (
+    Device("disk", Bus.SCSI, "0:0:0:0", ("os",), serial="5ca1ab1e000040008000", path="/dev/sda"),
+    Device("nic", Bus.PCI, "0000:01:00.0", ("front",), mac="52:54:00:00:00:01"),
+)
+
+
+def test_devices_with_a_role_are_described_since_the_version_that_knows_them() -> None:
+    found = drive_of(a.a_delivery(instance=TAGGED, devices=DEVICES))
+    with_devices = [version for version in (*VERSIONS, LATEST) if "devices" in document(found, version)]
+    assert with_devices == [*VERSIONS[4:], LATEST]
+    text = json.dumps(document(found)["devices"], indent=2)
+    goldens.agrees("configdrive/devices.txt", text + "\n")
+
+
+def test_roles_that_were_left_out_are_not_told() -> None:
+    plan = a.a_plan(left_out=(LeftOut(a.an_item(ItemKind.DEVICES, "devices"), "no"),))
+    assert document(drive_of(a.a_delivery(instance=TAGGED, devices=DEVICES, plan=plan)))["devices"] == []
 
 
 def network(**changes: Any) -> dict[str, Any]:

@@ -78,6 +78,7 @@ BLUEPRINTS: Mapping[str, Blueprint] = {
     "windows": a_blueprint("sata", KVM, properties={"os_type": "windows", "hw_vif_model": "e1000e"}),
     "scsi": a_blueprint(properties={"hw_disk_bus": "scsi"}),
     "ide": a_blueprint("ide", properties={"hw_disk_bus": "ide", "hw_machine_type": "pc"}),
+    "tagged": a_blueprint(instance={"nics": (a.a_nic(tag="front"),), "disk_tag": "os"}),
     "usb": a_blueprint("usb", properties={"hw_disk_bus": "usb"}),
     "virtio-drive": a_blueprint("virtio"),
     "no-drive": a_blueprint(None),

@@ -233,15 +233,21 @@ def test_everything_asked_for_becomes_an_item() -> None:
         user_data=Secret(b"#!/bin/sh"), files=(a.a_file(mode=0o600, owner="ada"),), admin_password=Secret("geheim")
     )
     items = items_of(
-        payload, keys=(a.a_key(),), metadata={"role": "wëb"}, nics=(NicOrder(a.a_network()),), password_given=True
+        payload,
+        keys=(a.a_key(), a.a_key(name="desk")),
+        metadata={"role": "wëb"},
+        nics=(NicOrder(a.a_network(), tag="front"),),
+        password_given=True,
     )
     assert items == (
         Item(ItemKind.KEY, "laptop", len(a.PUBLIC_KEY)),
+        Item(ItemKind.KEY, "desk", len(a.PUBLIC_KEY)),
         Item(ItemKind.FILE, "/etc/motd", 5, True, 0o600, "ada"),
         Item(ItemKind.METADATA, "metadata", len(r'{"role": "w\u00ebb"}')),
         Item(ItemKind.USER_DATA, "user_data", 9),
         Item(ItemKind.PASSWORD, "password", 0),
         Item(ItemKind.NETWORK, "network", 0),
+        Item(ItemKind.DEVICES, "devices", 0),
     )
 
 
@@ -260,6 +266,7 @@ def test_what_nobody_asked_for_is_no_item() -> None:
         (ItemKind.USER_DATA, "user_data", "user-data cannot"),
         (ItemKind.NETWORK, "networks", "the static network addresses cannot"),
         (ItemKind.PASSWORD, "adminPass", "the password cannot"),
+        (ItemKind.DEVICES, "networks", "the tags of the devices cannot"),
         (ItemKind.HOSTNAME, "hostname", "hostname cannot"),
     ],
 )
@@ -289,6 +296,7 @@ def test_metadata_is_the_same_content_in_any_order() -> None:
 
 def test_a_given_password_that_is_none_is_not_asked_for_and_one_static_subnet_is_enough() -> None:
     assert items_of(a.a_payload(), password_given=True) == ()
+    assert [item.kind for item in items_of(a.a_payload(), disk_tag="os")] == [ItemKind.DEVICES]
     both = a.a_network(subnets=(a.a_dhcp_subnet(), a.a_subnet()))
     assert [item.kind for item in items_of(a.a_payload(), nics=(NicOrder(both),))] == [ItemKind.NETWORK]
 

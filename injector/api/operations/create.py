@@ -137,7 +137,7 @@ def _nic(store: Store, context: Context, request: NicRequest, index: int) -> Nic
         field = f"networks[{index}].fixed_ip"
         message = f"{request.fixed_ip} is in no subnet of network {network.name} that gives static addresses."
         raise InvalidRequest(message, field=field)
-    return NicOrder(network, request.fixed_ip)
+    return NicOrder(network, request.fixed_ip, request.tag)
 
 
 def _has_static(network: Network, fixed_ip: str) -> bool:
@@ -184,6 +184,7 @@ class Draft:
             metadata=order.metadata,
             items=self._items(payload),
             nics=resolved.nics,
+            disk_tag=order.disk_tag,
             config_drive=order.config_drive,
             availability_zone=order.availability_zone,
             launch_index=number - 1,
@@ -199,6 +200,7 @@ class Draft:
             keys=self._resolved.keys,
             metadata=self._order.metadata,
             nics=self._resolved.nics,
+            disk_tag=self._order.disk_tag,
             password_given=self._order.admin_password is not None,
         )
         return tuple(replace(item, required=False) if self._may_be_left_out(item) else item for item in items)

@@ -192,10 +192,16 @@ def _by_version(instance: Instance, seen: Viewpoint) -> Document:
     return added
 
 
+def _tags(instance: Instance) -> list[Document]:
+    disk = [{"type": "disk", "tag": instance.disk_tag}] if instance.disk_tag else []
+    return disk + [{"type": "nic", "mac": nic.mac, "tag": nic.tag} for nic in instance.nics if nic.tag]
+
+
 def _ours(instance: Instance) -> Document:
     guest = instance.guest
     return {
         "injector:keys": [key.name for key in instance.keys],
+        "injector:tags": _tags(instance),
         "injector:guest": {
             "state": guest.state.value,
             "detail": guest.detail,

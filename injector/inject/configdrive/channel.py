@@ -33,6 +33,10 @@ InstanceDigest = Callable[[str, bytes], str]
 """``Vault.digest``: of an instance's secret."""
 
 _MODE = 0o440
+_SINCE: Mapping[ItemKind, Callable[[str], bool]] = {
+    ItemKind.NETWORK: partial(knows, name="network_data.json"),
+    ItemKind.DEVICES: partial(knows, name="meta_data.json#/devices"),
+}
 _DAMAGED = (ValueError, KeyError, TypeError, AttributeError)
 
 
@@ -55,7 +59,7 @@ class ConfigDriveChannel:
 
     def gather(self, delivery: Delivery) -> Ingredients:
         """What the drive will say beside what the record and the payload say, as the operator has it now."""
-        return gather(delivery.instance, self._settings)
+        return gather(delivery, self._settings)
 
     def contents(self, delivery: Delivery) -> Tree:
         """The files of the drive."""
@@ -143,5 +147,6 @@ def _examine(image: bytes, tree: Tree, asked: Mapping[Thing, Secret]) -> dict[Th
 
 
 def _known_to(version: str, asked: Mapping[Thing, Secret]) -> dict[Thing, Secret]:
-    networks = knows(version, "network_data.json")
-    return {thing: content for thing, content in asked.items() if networks or thing.kind is not ItemKind.NETWORK}
+    """Old versions of the formats have no place for some items."""
+    homeless = {kind for kind, since in _SINCE.items() if not since(version)}
+    return {thing: content for thing, content in asked.items() if thing.kind not in homeless}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from injector.errors import InternalError
 from injector.inject.channel import Delivery
@@ -41,6 +41,8 @@ def contents_of(delivery: Delivery) -> Contents:
     def kept(kind: ItemKind) -> bool:
         return all(left.item.kind is not kind for left in left_out)
 
+    if not kept(ItemKind.DEVICES):
+        ingredients = replace(ingredients, devices=())
     lost_keys = {left.item.name for left in left_out if left.item.kind is ItemKind.KEY}
     lost_files = {(left.item.name, left.item.mode, left.item.owner) for left in left_out}
     return Contents(

@@ -9,7 +9,7 @@ from typing import Any
 
 from injector.inject.configdrive.tree import Tree
 from injector.inject.plan import READER_MODE, canonical
-from injector.inject.receipt import Seen, Thing, address_lines, things
+from injector.inject.receipt import Seen, Thing, address_lines, tag_lines, things
 from injector.model.payload import ItemKind
 from injector.model.secret import Secret
 
@@ -49,6 +49,9 @@ def _metadata(document: Mapping[str, Any]) -> Iterator[tuple[Thing, Secret, str]
         yield Thing(ItemKind.KEY, name), Secret(text), f"/public_keys/{_escape(name)}"
     if "meta" in document:
         yield Thing(ItemKind.METADATA, "metadata"), Secret(canonical(document["meta"])), "/meta"
+    if document.get("devices"):
+        tags = ((one["type"], one.get("mac", ""), *one["tags"]) for one in document["devices"])
+        yield Thing(ItemKind.DEVICES, "devices"), Secret(tag_lines(tags)), "/devices"
     if "admin_pass" in document:
         yield Thing(ItemKind.PASSWORD, "password"), Secret(document["admin_pass"]), "/admin_pass"
     yield Thing(ItemKind.HOSTNAME, "hostname"), Secret(document["hostname"]), "/hostname"

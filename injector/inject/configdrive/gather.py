@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from injector.inject.channel import Delivery
 from injector.inject.configdrive.iso9660 import Iso9660Packer
 from injector.model.ingredients import Ingredients
-from injector.model.instance import Instance
 from injector.settings import DriveSettings
 
 
-def gather(instance: Instance, settings: DriveSettings) -> Ingredients:
+def gather(delivery: Delivery, settings: DriveSettings) -> Ingredients:
     """For the first drive of an instance: what was asked for when it was created, dated by the record."""
+    instance = delivery.instance
     return Ingredients(
         made_at=instance.created_at,
         uuid=instance.id,
@@ -17,6 +18,7 @@ def gather(instance: Instance, settings: DriveSettings) -> Ingredients:
         format=Iso9660Packer.format,
         metadata=instance.asked_metadata,
         skip_versions=settings.skip_versions,
+        devices=delivery.devices,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from injector.inject.configdrive.contents import Contents
+from injector.model.ingredients import Device
 
 # Keys that came later than the first version.
 SINCE: Mapping[str, str] = {
@@ -35,7 +36,7 @@ def meta_data(contents: Contents) -> dict[str, Any]:
         "availability_zone": instance.availability_zone,
         "random_seed": base64.b64encode(contents.random_seed.reveal()).decode(),
         "project_id": instance.project_id,
-        "devices": [],
+        "devices": [_device(device) for device in contents.ingredients.devices],
         "dedicated_cpus": [],
     }
 
@@ -43,6 +44,20 @@ def meta_data(contents: Contents) -> dict[str, Any]:
 def as_of(version: str, newest: Mapping[str, Any]) -> dict[str, Any]:
     """The keys that ``version`` (a date) knows already."""
     return {key: value for key, value in newest.items() if SINCE.get(key, "") <= version}
+
+
+def _device(device: Device) -> dict[str, Any]:
+    """In Nova's order and words."""
+    values: dict[str, Any] = {
+        "type": device.type,
+        "mac": device.mac,
+        "serial": device.serial,
+        "path": device.path,
+        "bus": device.bus.value,
+        "address": device.address,
+        "tags": list(device.tags),
+    }
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def content_path(number: int) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from injector.inject.configdrive import ec2
 from injector.inject.configdrive.contents import Contents
+from injector.inject.configdrive.meta_data import SINCE as KEYS_SINCE
 from injector.inject.configdrive.meta_data import as_of, content_path, meta_data
 from injector.inject.configdrive.network_data import network_data
 
@@ -28,8 +29,9 @@ VERSIONS = (
 )
 LATEST = "latest"
 
-# Files that came later than the first version.
+# Files, and keys of files, that came later than the first version.
 SINCE: Mapping[str, str] = {
+    "meta_data.json#/devices": KEYS_SINCE["devices"],
     "vendor_data.json": "2013-10-17",
     "network_data.json": "2015-10-15",
     "vendor_data2.json": "2016-10-06",
@@ -42,7 +44,7 @@ def tree_of(contents: Contents) -> Tree:
 
 
 def knows(version: str, name: str) -> bool:
-    """Whether the directory of ``version`` (a date or ``latest``) has the file ``name``, if there is one at all."""
+    """Whether ``version`` (a date or ``latest``) has the file or key ``name``, if there is one at all."""
     return SINCE.get(name, "") <= _date(version)
 
 

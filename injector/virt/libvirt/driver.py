@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 from injector.errors import HostError, HypervisorRefused
 from injector.images.cache import BaseCache
@@ -17,6 +20,7 @@ from injector.inject.channel import Delivery, Fitting
 from injector.model.generation import Inspection
 from injector.model.guest import GuestVerdict
 from injector.model.host import HostFacts, Verdict
+from injector.model.ingredients import Device
 from injector.model.instance import Instance, State, Step
 from injector.model.preview import Preview
 from injector.model.workspace import Workspace
@@ -28,6 +32,7 @@ from injector.virt.libvirt import disks, forwards, guest, kvm, medium, power, sa
 from injector.virt.libvirt.console import Console
 from injector.virt.libvirt.domain import Blueprint, Kernel, RootDisk, domain_xml, hardware
 from injector.virt.libvirt.host import Domain, Host, Power
+from injector.virt.libvirt.tagged import tagged
 
 LOG = logging.getLogger(__name__)
 
@@ -87,7 +92,7 @@ class LibvirtDriver:
             self._fetch_images(build)
             made = self._create_image(build)
             domain = self._define(build, made)
-            spawned = self._deliver(build, made)
+            spawned = self._deliver(build, made, domain)
             self._start(build, domain)
             self._make_forwards(domain, order.instance)
             undo.pop_all()
@@ -131,9 +136,9 @@ class LibvirtDriver:
         )
         return domain_xml(blueprint)
 
-    def _deliver(self, build: _Build, made: _Made) -> Spawned:
+    def _deliver(self, build: _Build, made: _Made, domain: Domain) -> Spawned:
         build.enter(Step.DELIVER)
-        return self._injection.deliver(made.delivery)
+        return self._injection.deliver(replace(made.delivery, devices=_tagged(build.instance, domain.xml)))
 
     def _start(self, build: _Build, domain: Domain) -> None:
         self._console.prepare(build.workspace)
@@ -145,11 +150,13 @@ class LibvirtDriver:
         delivery = self._injection.choose(order, workspace)
         disk, kernel = self._disks.planned(order.instance, workspace)
         made = _Made(disk, kernel, delivery, self._injection.fittings(delivery))
+        xml = self._domain_xml(_Build(order, workspace, _nowhere), made)
+        devices = _tagged(order.instance, lambda: ElementTree.fromstring(xml))  # noqa: S314 - our own words
         return Preview(
             host=self._settings.host,
             plan=delivery.plan,
-            files=self._injection.preview(delivery),
-            domain_xml=self._domain_xml(_Build(order, workspace, _nowhere), made),
+            files=self._injection.preview(replace(delivery, devices=devices)),
+            domain_xml=xml,
         )
 
     def _undo(self, instance_id: str) -> None:
@@ -308,6 +315,11 @@ class LibvirtDriver:
 
 def _nowhere(_: Step) -> None:
     """A preview enters no step."""
+
+
+def _tagged(instance: Instance, description: Callable[[], Element]) -> tuple[Device, ...]:
+    """Only a guest that has tags pays for being looked at again."""
+    return tagged(description(), instance) if instance.has_tags else ()
 
 
 def _existing(path: Path) -> Path:

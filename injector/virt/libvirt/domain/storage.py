@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from injector.inject.channel import Fitting
+from injector.model.instance import Instance
 from injector.virt.libvirt.domain.blueprint import Blueprint, RootDisk
 from injector.virt.libvirt.domain.element import element
 
@@ -17,7 +18,7 @@ def storage(blueprint: Blueprint) -> list[Element]:
     """Controllers and disks; the guest's own comes first, so it is the first of its kind in the guest."""
     names = _Names()
     bus = blueprint.hardware.disk_bus
-    disks = [_root(blueprint.disk, bus, names.next(bus))]
+    disks = [_root(blueprint.disk, bus, names.next(bus), serial_of(blueprint.instance))]
     disks += [_fitted(fitting, names.next(fitting.bus)) for fitting in blueprint.fittings]
     return [*_controllers({bus, *(fitting.bus for fitting in blueprint.fittings)}), *disks]
 
@@ -41,7 +42,12 @@ def _controllers(buses: set[str]) -> list[Element]:
     return [usb, scsi] if "scsi" in buses else [usb]
 
 
-def _root(disk: RootDisk, bus: str, name: str) -> Element:
+def serial_of(instance: Instance) -> str | None:
+    """What a tagged disk is found by in the guest; virtio knows 20 characters of it. None for one without a tag."""
+    return None if instance.disk_tag is None else instance.id.replace("-", "")[:20]
+
+
+def _root(disk: RootDisk, bus: str, name: str, serial: str | None) -> Element:
     """The whole chain with its formats: nothing is ever guessed from what a guest wrote into its disk."""
     base = element(
         "backingStore",
@@ -57,6 +63,7 @@ def _root(disk: RootDisk, bus: str, name: str) -> Element:
         element("source", file=str(disk.path)),
         base,
         element("target", dev=name, bus=bus),
+        element("serial", text=serial) if serial else None,
         element("boot", order="1"),
         type="file",
         device="disk",
