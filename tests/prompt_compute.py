@@ -109,7 +109,7 @@ class PromptCompute:
 
 
 def _first(instance: Instance, receipt: Receipt) -> Generation:
-    ingredients = gather(instance, DriveSettings())
+    ingredients = gather(builders.a_delivery(instance=instance), DriveSettings())
     sealed = builders.a_vault().seal(instance.id, ingredients)
     return Generation(1, ingredients.uuid, ingredients.made_at, receipt, sealed)
 

@@ -174,7 +174,7 @@ class FakeDriver:
         guest, home = self._required(instance), self._workspace(instance.id)
         if guest.drive is None:
             raise HypervisorRefused("the guest's definition names no config drive")
-        generation = self._drives.renew(instance, home)
+        generation = self._drives.renew(instance, home, _devices(instance))
         guest.drive = replace(home, generation=generation.number).config_drive
         if guest.on and instance.plan is not None and instance.plan.medium_changes_live:
             guest.inserted = guest.drive

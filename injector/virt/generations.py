@@ -17,7 +17,7 @@ from injector.inject.channel import Delivery
 from injector.inject.configdrive.channel import ConfigDriveChannel
 from injector.inject.plan import canonical
 from injector.model.generation import Drive, Generation, Inspection, Refresh
-from injector.model.ingredients import Ingredients
+from injector.model.ingredients import Device, Ingredients
 from injector.model.instance import Instance
 from injector.model.payload import Item, ItemKind, Payload
 from injector.model.plan import Plan
@@ -40,23 +40,25 @@ class Drives:
         self._vault = vault
         self._fetch = fetch
 
-    def renew(self, instance: Instance, home: Workspace) -> Generation:
+    def renew(self, instance: Instance, home: Workspace, devices: tuple[Device, ...] = ()) -> Generation:
         """The generation that ``instance.refresh`` asks for, its file beside the others, known on disk when it returns.
 
-        Asked again after an interruption, it is the same. NotFound when a generation to go back to is kept no more;
-        what the channel raises when it cannot be made, and then nothing of it is left.
+        ``devices`` are those with a tag, as the hypervisor has them now. Asked again after an interruption, it is the
+        same. NotFound when a generation to go back to is kept no more; what the channel raises when it cannot be made,
+        and then nothing of it is left.
         """
         with _on_this_host():
-            return self._renew(instance, home, _asked_for(instance), self._fetch(instance.id))
+            return self._renew(instance, home, devices, self._fetch(instance.id))
 
-    def _renew(self, instance: Instance, home: Workspace, wanted: Refresh, drive: Drive) -> Generation:
+    def _renew(self, instance: Instance, home: Workspace, devices: tuple[Device, ...], drive: Drive) -> Generation:
+        wanted = _asked_for(instance)
         if wanted.policy is None:
             return self._earlier(instance, home, drive)
         begun = _begun(home, wanted)
         if begun is not None and not _lost(home, begun):
             LOG.info("instance %s: generation %d was made before the interruption", instance.id, begun.number)
             return begun
-        return self._make(instance, home, drive, wanted)
+        return self._make(instance, home, devices, drive)
 
     def _earlier(self, instance: Instance, home: Workspace, drive: Drive) -> Generation:
         generation = _numbered(drive, _asked_for(instance).number)
@@ -64,12 +66,13 @@ class Drives:
             self._make_again(instance, home, drive, generation)
         return generation
 
-    def _make(self, instance: Instance, home: Workspace, drive: Drive, wanted: Refresh) -> Generation:
+    def _make(self, instance: Instance, home: Workspace, devices: tuple[Device, ...], drive: Drive) -> Generation:
+        wanted = _asked_for(instance)
         place = replace(home, generation=wanted.number)
         payload = self._vault.unseal(instance.id, drive.payload)
         told = wanted.uuid or _numbered(drive, instance.generation).uuid
         with _gone_on_failure(place.config_drive):
-            ingredients = self._gather(instance, payload, place, wanted, told)
+            ingredients = replace(self._gather(instance, payload, place, wanted, told), devices=devices)
             receipt = self._channel.deliver(_delivery(instance, payload, ingredients, place))
             sealed = self._vault.seal(instance.id, ingredients)
             made = Generation(wanted.number, told, wanted.at, receipt, sealed, wanted.policy)
@@ -160,7 +163,7 @@ def _delivery(instance: Instance, payload: Payload, ingredients: Ingredients, pl
     if metadata and all(left.item.kind is not ItemKind.METADATA for left in plan.left_out):
         items += (Item(ItemKind.METADATA, ItemKind.METADATA.value, len(canonical(metadata))),)
     said = replace(instance, asked_metadata=metadata)
-    return Delivery(said, payload, replace(plan, items=items), place, ingredients)
+    return Delivery(said, payload, replace(plan, items=items), place, ingredients=ingredients)
 
 
 def _begun(home: Workspace, wanted: Refresh) -> Generation | None:

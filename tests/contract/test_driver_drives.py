@@ -77,6 +77,16 @@ def test_the_next_generation_is_a_new_file_that_says_what_the_record_says_now(
     assert stage.driver.state(first.id) is State.ACTIVE
 
 
+def test_the_roles_of_devices_stay(stage: Stage) -> None:
+    plain = stage.instance()
+    roles = a.an_item(ItemKind.DEVICES, "devices")
+    tagged = replace(plain, nics=(replace(plain.nics[0], tag="front"),), disk_tag="os", items=(*plain.items, roles))
+    first = stage.launch(tagged)
+    second, given = stage.refresh(first)
+    assert ItemKind.DEVICES in {item.kind for item in given.generation.receipt.items}
+    assert on_drive(stage, second)["devices"] == on_drive(stage, first, 1)["devices"]
+
+
 def test_metadata_that_is_gone_or_new_is_on_the_receipt_or_not(stage: Stage) -> None:
     first = stage.launch(stage.instance())
     bare, given = stage.refresh(replace(first, metadata={}))

@@ -225,7 +225,7 @@ class LibvirtDriver:
     def refresh(self, instance: Instance) -> Given:
         """The definition first: a guest that cannot be given it now comes up with it."""
         domain, home = self._required(instance), self._workspace(instance.id)
-        generation = self._drives.renew(instance, home)
+        generation = self._drives.renew(instance, home, _tagged(instance, domain.xml))
         drive = self._drive(instance.id, generation.number)
         try:
             medium.name(self._host, domain, drive)
