@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -191,6 +193,10 @@ WRONG = {
     "bad YAML in a part": (Check.CLOUD_CONFIG_YAML, mime(("text/cloud-config", "a: b: c"))),
     "bad YAML in an archive": (Check.CLOUD_CONFIG_YAML, '#cloud-config-archive\n- "a: b: c"\n'),
     "NUL": (Check.CLOUD_CONFIG_YAML, "#cloud-config\na: \0\n"),
+    "an int of nothing": (Check.CLOUD_CONFIG_YAML, '#cloud-config\na: !!int ""\n'),
+    "a bool that is none": (Check.CLOUD_CONFIG_YAML, "#cloud-config\na: !!bool x\n"),
+    "a timestamp that is none": (Check.CLOUD_CONFIG_YAML, "#cloud-config\na: !!timestamp x\n"),
+    "a list as a key": (Check.CLOUD_CONFIG_YAML, "#cloud-config\n? [a]\n: b\n"),
     "a date that is none": (Check.CLOUD_CONFIG_YAML, "#cloud-config\na: 2001-99-99\n"),
     # canonical/cloud-init#3011: Failed loading yaml blob, and nothing was done
     "a list": (Check.CLOUD_CONFIG_MAPPING, "#cloud-config\n- hostname\n"),
@@ -205,6 +211,78 @@ def test_what_users_got_wrong_is_found(check: Check, user_data: bytes | str) -> 
     assert found[0].field == "user_data"
 
 
+GZIP_TYPES = [
+    "gzip",
+    "gzip-compressed",
+    "gzipped",
+    "x-compress",
+    "x-compressed",
+    "x-gunzip",
+    "x-gzip",
+    "x-gzip-compressed",
+]
+
+
+@pytest.mark.parametrize("kind", [f"application/{name}" for name in GZIP_TYPES])
+def test_parts_are_unpacked_by_any_name_of_gzip(kind: str) -> None:
+    packed = base64.b64encode(gzip.compress(b"#cloud-config\na: b: c\n")).decode()
+    (found,) = look(mime((f"{kind}\nContent-Transfer-Encoding: base64", packed)))
+    assert found.check is Check.CLOUD_CONFIG_YAML
+
+
+HANDLED = {
+    "text/cloud-config": ("a: b: c", Check.CLOUD_CONFIG_YAML),
+    "text/cloud-config-archive": ("a: b", Check.USER_DATA_MIME),
+    "text/cloud-config-jsonp": ("[", Check.USER_DATA_JSON),
+    "text/x-include-url": ("my file", Check.USER_DATA_INCLUDE),
+    "text/x-include-once-url": ("my file", Check.USER_DATA_INCLUDE),
+    **dict.fromkeys(
+        [f"text/x-shellscript{when}" for when in ("", "-per-boot", "-per-instance", "-per-once")],
+        ("echo", Check.USER_DATA_HEADER),
+    ),
+    "text/cloud-boothook": ("echo", None),
+    "text/part-handler": ("import os", None),
+    "text/jinja2": ("{{ x }}", None),
+    "text/plain": ("echo", Check.USER_DATA_PART),
+    "text/x-not-multipart": ("echo", Check.USER_DATA_PART),
+    "application/octet-stream": ("echo", Check.USER_DATA_PART),
+}
+
+
+@pytest.mark.parametrize("kind", HANDLED)
+def test_a_part_is_what_its_type_says(kind: str) -> None:
+    text, check = HANDLED[kind]
+    assert checks(look(mime((kind, text)))) == ([] if check is None else [check])
+
+
+HEADER_WORDS = {
+    b"\xef\xbb\xbf#cloud-config\n": "a byte order mark",
+    b"\xff\xfe#\0": "UTF-16",
+    b"\xfe\xff\0#": "UTF-16",
+    b"# cloud-config\n": "the first line is not recognised",
+    b"packages: []\n": "reads like a cloud-config without its header",
+    b"\n#!/bin/sh\n": "white space stands before '#!'",
+    b"\n## template: jinja\n#!/bin/sh\n": "white space stands before '## template: jinja'",
+    b"\x1f\x8bxxxxxxxxxxx": "it is damaged",
+    gzip.compress(b"#!/bin/sh\n" * 9)[:-9]: "it ends in the middle",
+    b"#cloud-config\na: @b\n": "wants quotes",
+    b"#cloud-config\na: [b, c\nd: e\n": "did not find expected ',' or ']'",
+    b"#cloud-config\na: {b, c\nd: e\n": "did not find expected ',' or '}'",
+    b"#cloud-config\n" + b"[" * 51: "line 2, column 51: ",
+    b"MIME-Version: 1.0\n\n" + b"boundary " * 101: "more than 100 parts",
+}
+
+
+@pytest.mark.parametrize(("user_data", "words"), HEADER_WORDS.items())
+def test_the_reason_is_told(user_data: bytes, words: str) -> None:
+    (found,) = look(user_data)
+    assert words in found.message
+
+
+def test_a_script_may_speak_of_mime() -> None:
+    assert look("#!/bin/sh\necho MIME-Version: 1.0\n") == []
+
+
 def test_a_part_is_named_by_its_number() -> None:
     (found,) = look(mime(("text/x-shellscript", "#!/bin/sh\n"), ("text/cloud-config", "a: b: c")))
     assert found.message.startswith("part 2: line 1, column 5: ")
@@ -212,9 +290,9 @@ def test_a_part_is_named_by_its_number() -> None:
 
 def test_archives_within_archives_come_to_an_end() -> None:
     text = "#!/bin/sh"
-    for _ in range(6):
+    for depth in range(6):
         text = "#cloud-config-archive\n" + json.dumps([text])
-    assert checks(look(text)) == [Check.USER_DATA_MIME]
+        assert checks(look(text)) == ([Check.USER_DATA_MIME] if depth >= unpack.MAX_DEPTH else [])
 
 
 _PIECES = """
@@ -370,6 +448,7 @@ SETS = {
     "in an archive": '#cloud-config-archive\n- "password: x"\n',
     "compressed": gzip.compress(b"#cloud-config\npassword: x\n"),
     "in a template": "## template: jinja\n#cloud-config\npassword: {{ ds.meta_data.secret }}\n",
+    "the default user's in a patch": '#cloud-config-jsonp\n[{"op": "add", "path": "/password", "value": "x"}]\n',
     "in a patch": '#cloud-config-jsonp\n[{"op": "add", "path": "/chpasswd/list", "value": []}]\n',
 }
 DOES_NOT = {
@@ -443,7 +522,21 @@ def test_a_key_that_lets_nobody_in_is_found(check: Check, key: str) -> None:
     assert (found.check, found.field) == (check, "key_name")
 
 
-@pytest.mark.parametrize("key", [builders.PUBLIC_KEY, an_rsa_key(2048), f"  {builders.PUBLIC_KEY}\n"])
+def a_curve_key(bits: int) -> str:
+    curve = {256: ec.SECP256R1(), 384: ec.SECP384R1(), 521: ec.SECP521R1()}[bits]
+    key = ec.derive_private_key(7, curve).public_key()
+    return key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
+
+
+def a_token_key(kind: str) -> str:
+    return f"{kind} {base64.b64encode(len(kind).to_bytes(4, 'big') + kind.encode()).decode()}"
+
+
+GOOD_KEYS = [a_curve_key(256), a_curve_key(384), a_curve_key(521)]
+GOOD_KEYS += [a_token_key("sk-ssh-ed25519@openssh.com"), a_token_key("sk-ecdsa-sha2-nistp256@openssh.com")]
+
+
+@pytest.mark.parametrize("key", [*GOOD_KEYS, builders.PUBLIC_KEY, an_rsa_key(2048), f"  {builders.PUBLIC_KEY}\n"])
 def test_nothing_is_said_of_a_good_key(key: str) -> None:
     assert look(key=key) == []
 
@@ -462,6 +555,8 @@ def test_keys_in_a_cloud_config_are_looked_at_too() -> None:
 # files
 
 PATHS: dict[str, tuple[Check, str]] = {
+    "/var/lock/app": (Check.FILE_VOLATILE, "in /run too"),
+    "/etc/apt/sources.list": (Check.FILE_OVERWRITTEN, "by apt_configure"),
     # linuxkit/linuxkit#3686: the files are in the image and do not appear in the booted system
     "/run/app/state": (Check.FILE_VOLATILE, "/run is emptied"),
     "/var/run/app.pid": (Check.FILE_VOLATILE, "the same by its old name"),

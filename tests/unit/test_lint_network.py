@@ -162,6 +162,58 @@ def _with_nulls(value: Any) -> Any:
     return None if value is NULL else value
 
 
+def test_the_smallest_and_the_largest_mtu_are_taken() -> None:
+    for mtu, right in ((67, False), (68, True), (65535, True), (65536, False)):
+        assert (found(changed(put(mtu, "links", 0, "mtu"))) == []) is right
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["bgpovs", "bridge", "cascading", "dvs", "ethernet", "hw_veb", "hyperv", "ovs", "phy", "tap", "vhostuser", "vif"],
+)
+def test_every_card_that_cloud_init_takes_is_taken(kind: str) -> None:
+    assert found(changed(put(kind, "links", 0, "type"))) == []
+    assert found(changed(put(kind, "links", 0, "type")), "52:54:00:00:00:02")[0][0] is Check.NETWORK_MAC
+
+
+DYNAMIC = ["ipv4_dhcp", "ipv6_dhcp", "ipv6_slaac", "ipv6_dhcpv6-stateless", "ipv6_dhcpv6-stateful"]
+
+
+@pytest.mark.parametrize("kind", DYNAMIC)
+def test_addresses_that_the_guest_asks_for_are_not_told(kind: str) -> None:
+    assert found(changed(put(kind, "networks", 2, "type"))) == []
+
+
+KEYS = (
+    ("links",),
+    ("networks",),
+    *(("links", 0, key) for key in ("id", "type", "ethernet_mac_address")),
+    *(("networks", 0, key) for key in ("id", "type", "link", "ip_address")),
+    *(("networks", 0, "routes", 0, key) for key in ("network", "netmask", "gateway")),
+    *(("networks", 0, "services", 0, key) for key in ("type", "address")),
+)
+
+
+@pytest.mark.parametrize("path", KEYS, ids=lambda path: ".".join(map(str, path)))
+def test_what_readers_look_for_must_be_there_and_be_of_its_type(path: tuple[str | int, ...]) -> None:
+    (finding,) = lint.network_data(changed(put(None, *path)), (MAC,))
+    assert (finding.check, finding.message) == (SCHEMA, f"{path[-1]} is missing")
+    assert {check for check, _ in found(changed(put(7, *path)))} == {SCHEMA}
+
+
+@pytest.mark.parametrize("path", [path for path in KEYS if path[-1] not in ("links", "networks", "type")])
+def test_what_readers_look_for_must_not_be_empty(path: tuple[str | int, ...]) -> None:
+    assert {check for check, _ in found(changed(put("", *path)))} == {SCHEMA}
+
+
+def test_what_is_no_object_or_list_is_none() -> None:
+    for path in (("links", 0), ("networks", 0), ("networks", 0, "routes", 0), ("services", 0), ("services",)):
+        assert [check for check, _ in found(changed(put("x", *path)))] == [SCHEMA]
+    for key in ("vif_id",):
+        assert found(changed(put(7, "links", 0, key)))[0][0] is SCHEMA
+    assert found(changed(put(7, "networks", 0, "network_id")))[0][0] is SCHEMA
+
+
 def test_links_made_of_others_must_be_made_of_something() -> None:
     bond = {"id": "bond0", "type": "bond", "bond_links": ["interface0"], "bond_mode": "active-backup"}
     vlan = {"id": "vlan0", "type": "vlan", "vlan_link": "bond0", "vlan_id": 7}
@@ -169,6 +221,18 @@ def test_links_made_of_others_must_be_made_of_something() -> None:
     assert found(good) == []
     assert found(GOOD | {"links": [*GOOD["links"], vlan]}) == [(SCHEMA, "links[1]")]
     assert found(GOOD | {"links": [*GOOD["links"], *GOOD["links"]]}) == [(SCHEMA, "links[1].id")]
+    for wrong in (
+        *(bond | {"bond_links": names} for names in ([], [""], "interface0")),
+        *({key: value for key, value in bond.items() if key != left} for left in ("bond_links", "bond_mode")),
+        *({key: value for key, value in vlan.items() if key != left} for left in ("vlan_link", "vlan_id")),
+        *(vlan | {"vlan_id": number} for number in (0, 4095, "7")),
+        vlan | {"vlan_link": ""},
+        vlan | {"vlan_mac_address": "x"},
+        bond | {"bond_mode": ""},
+    ):
+        assert {check for check, _ in found(GOOD | {"links": [*GOOD["links"], bond, wrong]})} == {SCHEMA}
+    for number in (1, 4094):
+        assert found(GOOD | {"links": [*GOOD["links"], bond, vlan | {"vlan_id": number}]}) == []
 
 
 def test_hostile_text_is_harmless_in_a_message() -> None:

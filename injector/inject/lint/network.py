@@ -154,7 +154,7 @@ def _references(links: list[Json], known: Collection[str]) -> Iterator[Finding]:
 
 
 def _is_mtu(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 68 <= value <= 65535
+    return isinstance(value, int) and 68 <= value <= 65535
 
 
 def _networks(document: Json) -> Iterator[Finding]:

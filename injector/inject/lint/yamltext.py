@@ -22,6 +22,10 @@ _NO_TOKEN = "cannot start any token"
 _NO_TOKEN_HINT = " (tabs do not indent, and a value that begins with @, ` or % wants quotes)"
 
 
+# What PyYAML's constructors raise for ``!!int ""``, ``!!bool x``, ``!!timestamp x``, dates and numbers that are none.
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+
+
 class YamlError(Exception):
     """Why a text is not taken; ``line`` and ``column`` count from 1 and are None where there is no such place."""
 
@@ -73,7 +77,7 @@ def read(text: str) -> YamlText:
         raise _marked(error) from error
     except yaml.YAMLError as error:
         raise YamlError("it holds a character that YAML does not allow") from error
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise YamlError("it holds a number, a date or a key that cannot be read") from error
 
 
