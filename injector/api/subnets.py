@@ -7,7 +7,10 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Any
 
 from injector.errors import InvalidRequest
-from injector.model.network import Route, Subnet
+from injector.model.network import Ipv6Mode, Route, Subnet
+
+# RFC 4862 with the interface identifiers of RFC 4291.
+_SLAAC_PREFIX = 64
 
 Address = IPv4Address | IPv6Address
 Range = IPv4Network | IPv6Network
@@ -34,7 +37,8 @@ class _Subnet:
             raise _refusal(f"{field}.cidr", f"{self._range} has no room for a guest and its gateway")
 
     def parse(self) -> Subnet:
-        dhcp = self._document.get("dhcp", False)
+        mode = self._mode()
+        dhcp = mode is not None or self._document.get("dhcp", False)
         gateway = self._inside("gateway")
         first, last = self._pool(dhcp)
         if gateway is not None and first is not None and last is not None and int(first) <= int(gateway) <= int(last):
@@ -47,7 +51,21 @@ class _Subnet:
             pool_first=_text(first),
             pool_last=_text(last),
             routes=tuple(self._route(index, route) for index, route in enumerate(self._document.get("routes", []))),
+            ipv6_mode=mode,
         )
+
+    def _mode(self) -> Ipv6Mode | None:
+        """A mode means that the guest asks for its address, so ``dhcp`` need not be said with it."""
+        if self._document.get("ipv6_mode") is None:
+            return None
+        field, mode = f"{self._field}.ipv6_mode", Ipv6Mode(self._document["ipv6_mode"])
+        if isinstance(self._range, IPv4Network):
+            raise _refusal(field, f"{self._range} is an IPv4 network")
+        if self._document.get("dhcp") is False:
+            raise _refusal(field, "dhcp is false, so the guest is told its address")
+        if mode is not Ipv6Mode.STATEFUL and self._range.prefixlen != _SLAAC_PREFIX:
+            raise _refusal(field, f"guests make their own address in a /{_SLAAC_PREFIX} only, not in {self._range}")
+        return mode
 
     def _pool(self, dhcp: bool) -> tuple[Address | None, Address | None]:
         """Both ends or neither; without them, every address of the subnet but the gateway's is in the pool."""

@@ -14,6 +14,7 @@ from injector.client.exits import UsageError
 from injector.client.find import NETWORK, find_id
 from injector.client.session import Document, seg
 
+IPV6_MODES = ("slaac", "dhcpv6-stateless", "dhcpv6-stateful")
 KINDS = ("user", "bridge", "libvirt")
 Subnet = dict[str, Any]
 
@@ -27,12 +28,12 @@ def pool(text: str) -> tuple[str, str]:
 
 
 def subnet(text: str) -> Subnet:
-    """``CIDR[,dhcp][,gateway=IP][,dns=IP]…[,pool=FIRST-LAST]``."""
+    """``CIDR[,dhcp|,slaac|,dhcpv6-stateless|,dhcpv6-stateful][,gateway=IP][,dns=IP]…[,pool=FIRST-LAST]``."""
     start, *parts = text.split(",")
     made: Subnet = {"cidr": cidr(start)}
     for part in parts:
-        if part == "dhcp":
-            made["dhcp"] = True
+        if part == "dhcp" or part in IPV6_MODES:
+            made |= {"dhcp": True} if part == "dhcp" else {"ipv6_mode": part}
             continue
         match key_value(part):
             case ("gateway", value):
@@ -42,7 +43,7 @@ def subnet(text: str) -> Subnet:
             case ("pool", value):
                 made["pool_first"], made["pool_last"] = pool(value)
             case (key, _):
-                raise ArgumentTypeError(f"'{key}': want dhcp, gateway, dns or pool")
+                raise ArgumentTypeError(f"'{key}': want dhcp, {', '.join(IPV6_MODES)}, gateway, dns or pool")
     return made
 
 
@@ -74,7 +75,7 @@ class Create(ApiShower):
             type=subnet,
             action="append",
             default=[],
-            metavar="CIDR[,dhcp][,gateway=IP][,dns=IP][,pool=FIRST-LAST]",
+            metavar="CIDR[,dhcp|,slaac|…][,gateway=IP][,dns=IP][,pool=FIRST-LAST]",
             help="addresses of the network (repeat for more); where there is one only, these say the same:",
         )
         group.add_argument("--dhcp", action="store_true", help="guests ask for their address, else each is told one")

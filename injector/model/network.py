@@ -22,9 +22,20 @@ class Route:
     gateway: str
 
 
+class Ipv6Mode(StrEnum):
+    """How a guest finds its own IPv6 address: from its router alone, or from DHCPv6, which knows all or the rest."""
+
+    SLAAC = "slaac"
+    STATELESS = "dhcpv6-stateless"
+    STATEFUL = "dhcpv6-stateful"
+
+
 @dataclass(frozen=True, slots=True)
 class Subnet:
-    """One address range; with ``dhcp`` the guest asks, else it gets an address of the pool, first to last inclusive."""
+    """One address range; with ``dhcp`` the guest asks, else it gets an address of the pool, first to last inclusive.
+
+    ``ipv6_mode``: whom it asks, of an IPv6 range; None is DHCPv6 as guests have always understood it.
+    """
 
     cidr: str
     dhcp: bool = False
@@ -33,6 +44,7 @@ class Subnet:
     pool_first: str | None = None
     pool_last: str | None = None
     routes: tuple[Route, ...] = ()
+    ipv6_mode: Ipv6Mode | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from injector.inject.plan import items_of
 from injector.model.boot import NicOrder
 from injector.model.ingredients import Bus, Device
 from injector.model.instance import Instance
+from injector.model.network import Ipv6Mode, Nic, Subnet
 from injector.model.payload import ItemKind, Payload
 from injector.model.plan import ChannelKind, LeftOut
 from injector.model.receipt import Outcome
@@ -391,6 +392,43 @@ def test_cloud_init_reads_from_the_drive_what_was_asked(tmp_path: Path, cloud_in
     assert (subnet["type"], subnet["address"], subnet["netmask"]) == ("static", "10.0.2.15", "255.255.255.0")
     assert subnet["routes"] == [{"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": "10.0.2.2"}]
     assert dns == {"type": "nameserver", "address": "10.0.2.3"}
+
+
+def test_cloud_init_configures_every_kind_of_subnet(tmp_path: Path, cloud_init: CloudInit) -> None:
+    """Two static ones of one family, both ways of DHCPv6, SLAAC and the old word for DHCPv6, on three cards."""
+    second = a.a_subnet(cidr="198.51.100.0/24", gateway=None, dns=(), pool_first=None, pool_last=None)
+    stateful, stateless, slaac = (
+        a.a_dhcp_subnet(cidr=f"fd00:{number}::/64", ipv6_mode=mode)
+        for number, mode in enumerate((Ipv6Mode.STATEFUL, Ipv6Mode.STATELESS, Ipv6Mode.SLAAC))
+    )
+    old = a.a_dhcp_subnet(cidr="fd00:9::/64")
+    told = [(a.a_subnet(), "10.0.2.15"), (second, "198.51.100.7"), (stateful, None)]
+    instance = a.an_instance(
+        nics=(
+            _card(1, told),
+            _card(2, [(stateless, None), (a.a_dhcp_subnet(), None)]),
+            _card(3, [(slaac, None), (old, None)], mtu=1400),
+        )
+    )
+    delivery = a_delivery(tmp_path, instance)
+    drive_channel().deliver(delivery)
+    tree = judges.isoinfo_tree(delivery.workspace.config_drive, "-R")
+    config = cloud_init.read(judges.lay_out(tree, tmp_path / "mnt"), macs(instance))["network"]["config"]
+    cards = [one for one in config if one["type"] == "physical"]
+    assert [[subnet["type"] for subnet in card["subnets"]] for card in cards] == [
+        ["static", "static", "ipv6_dhcpv6-stateful"],
+        ["ipv6_dhcpv6-stateless", "dhcp4"],
+        ["ipv6_slaac", "dhcp6"],
+    ]
+    assert [subnet.get("address") for subnet in cards[0]["subnets"]] == ["10.0.2.15", "198.51.100.7", None]
+    assert [card.get("accept-ra") for card in cards] == [True, None, True]
+    assert all(card.get("mtu", 1) is not None for card in cards)
+
+
+def _card(number: int, subnets: list[tuple[Subnet, str | None]], mtu: int | None = None) -> Nic:
+    network = a.a_network(mtu=mtu, subnets=tuple(subnet for subnet, _ in subnets))
+    addresses = tuple(a.an_address(subnet, ip) for subnet, ip in subnets)
+    return a.a_nic(mac=f"52:54:00:00:00:{number:02x}", network=network, addresses=addresses)
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -29,6 +29,7 @@ from injector.inject.configdrive.reading import read_iso9660
 from injector.model.guest import GuestState
 from injector.model.host import InjectionPolicy
 from injector.model.instance import Instance, State, Step
+from injector.model.network import Ipv6Mode
 from injector.model.payload import ItemKind
 from injector.model.plan import ChannelKind
 from injector.model.receipt import Outcome
@@ -124,6 +125,20 @@ def test_devices_with_a_role_are_told_where_the_guest_finds_them(stage: Stage) -
         seen = stage.driver.console(instance.id, 10_000).decode()
         assert f"card {nic['mac']} {nic['address']}" in seen
         assert f"disk {disk['serial']} {disk['address']}" in seen
+
+
+def test_a_user_network_has_the_ipv6_range_that_was_promised(stage: Stage) -> None:
+    slaac = a.a_dhcp_subnet(cidr="fd5c:a1ab:1e::/64", ipv6_mode=Ipv6Mode.SLAAC)
+    network = a.a_network(subnets=(a.a_dhcp_subnet(cidr="10.0.2.0/24"), slaac))
+    plain = stage.instance()
+    nic = replace(plain.nics[0], network=network, addresses=tuple(map(a.an_address, network.subnets)))
+    instance = replace(plain, nics=(nic,), forwards=())
+    # Down and up: the guest's DHCP client has taken its link-local address away.
+    look = b"#!/bin/sh\nip link set eth0 down; ip link set eth0 up; sleep 4; cat /proc/net/if_inet6\n"
+    spawned = stage.spawn(instance, a.a_payload(user_data=Secret(look)))
+    if stage.driver.facts().hypervisor == "QEMU":
+        stage.last_word(replace(instance, plan=spawned.plan))
+        assert b"fd5ca1ab001e0000" in stage.driver.console(instance.id, 10_000)
 
 
 def test_a_guest_with_nothing_to_inject_gets_no_drive(make_stage: MakeStage) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from injector.api.subnets import parse_subnets
 from injector.errors import InvalidRequest
-from injector.model.network import Route, Subnet
+from injector.model.network import Ipv6Mode, Route, Subnet
 
 STATIC = {"cidr": "10.0.2.0/24", "gateway": "10.0.2.2", "pool_first": "10.0.2.15", "pool_last": "10.0.2.99"}
 
@@ -73,6 +73,34 @@ def test_what_contradicts_itself_is_refused_by_name(field: str, changes: dict[st
         parse_subnets([{"cidr": "192.0.2.0/24"}, STATIC | changes])
     assert refused.value.field == f"injector:subnets[1].{field}"
     assert refused.value.field in refused.value.message
+
+
+@pytest.mark.parametrize("mode", list(Ipv6Mode))
+def test_a_mode_means_that_the_guest_asks(mode: Ipv6Mode) -> None:
+    (subnet,) = parse_subnets([{"cidr": "fd00::/64", "ipv6_mode": mode.value, "dns": ["fd00::3"]}])
+    assert subnet == Subnet("fd00::/64", dhcp=True, dns=("fd00::3",), ipv6_mode=mode)
+    assert parse_subnets([{"cidr": "fd00::/64", "ipv6_mode": mode.value, "dhcp": True}])[0].ipv6_mode is mode
+
+
+@pytest.mark.parametrize(
+    ("document", "field", "why"),
+    [
+        ({"cidr": "192.0.2.0/24", "ipv6_mode": "slaac"}, "ipv6_mode", "an IPv4 network"),
+        ({"cidr": "fd00::/64", "ipv6_mode": "slaac", "dhcp": False}, "ipv6_mode", "told its address"),
+        ({"cidr": "fd00::/80", "ipv6_mode": "slaac"}, "ipv6_mode", "in a /64 only"),
+        ({"cidr": "fd00::/56", "ipv6_mode": "dhcpv6-stateless"}, "ipv6_mode", "in a /64 only"),
+        (
+            {"cidr": "fd00::/64", "ipv6_mode": "slaac", "pool_first": "fd00::5", "pool_last": "fd00::9"},
+            "pool_first",
+            "elsewhere",
+        ),
+    ],
+)
+def test_modes_that_cannot_be(document: dict[str, object], field: str, why: str) -> None:
+    with pytest.raises(InvalidRequest, match=why) as refused:
+        parse_subnets([document])
+    assert refused.value.field == f"injector:subnets[0].{field}"
+    assert parse_subnets([{"cidr": "fd00::/80", "ipv6_mode": "dhcpv6-stateful"}])[0].ipv6_mode is Ipv6Mode.STATEFUL
 
 
 def test_subnets_do_not_overlap() -> None:

@@ -595,7 +595,7 @@ def test_a_bridge_and_its_subnets(run: Run, api: CannedApi) -> None:
         "--subnet",
         "10.0.0.0/24,dhcp",
         "--subnet",
-        "fd00::/64",
+        "fd00::/64,slaac",
     )
     assert run("network", "create", "lan", *words).code == Exit.OK
     assert api.said("POST")[0].json["network"] == {
@@ -603,7 +603,7 @@ def test_a_bridge_and_its_subnets(run: Run, api: CannedApi) -> None:
         "injector:kind": "bridge",
         "injector:source": "br0",
         "mtu": 9000,
-        "injector:subnets": [{"cidr": "10.0.0.0/24", "dhcp": True}, {"cidr": "fd00::/64"}],
+        "injector:subnets": [{"cidr": "10.0.0.0/24", "dhcp": True}, {"cidr": "fd00::/64", "ipv6_mode": "slaac"}],
     }
     result = run("network", "create", "lan", *words, "--gateway", "10.0.0.1")
     assert result.code == Exit.USAGE

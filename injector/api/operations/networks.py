@@ -12,7 +12,7 @@ from injector.api.subnets import parse_subnets
 from injector.db import Store
 from injector.errors import InvalidRequest, NotFound
 from injector.model.context import Context
-from injector.model.network import Network, NetworkKind, Subnet
+from injector.model.network import Ipv6Mode, Network, NetworkKind, Subnet
 
 _ROUTE = schemas.an_object(
     {"destination": schemas.text(64, 1), "gateway": schemas.text(64, 1)}, "destination", "gateway"
@@ -21,6 +21,7 @@ _SUBNET = schemas.an_object(
     {
         "cidr": schemas.text(64, 1),
         "dhcp": {"type": "boolean"},
+        "ipv6_mode": {"enum": [None, *(mode.value for mode in Ipv6Mode)]},
         "gateway": schemas.or_null(schemas.text(64, 1)),
         "dns": schemas.an_array(schemas.text(64, 1), maxItems=8),
         "pool_first": schemas.or_null(schemas.text(64, 1)),

@@ -30,6 +30,7 @@ def _subnet(subnet: Subnet) -> Document:
     return {
         "cidr": subnet.cidr,
         "dhcp": subnet.dhcp,
+        "ipv6_mode": subnet.ipv6_mode,
         "gateway": subnet.gateway,
         "dns": list(subnet.dns),
         "pool_first": subnet.pool_first,

@@ -11,7 +11,7 @@ from injector.errors import InternalError
 from injector.inject import lint
 from injector.model.finding import Check
 from injector.model.instance import Instance
-from injector.model.network import Address, NetworkKind, Nic, Subnet
+from injector.model.network import Address, Ipv6Mode, NetworkKind, Nic, Subnet
 
 Json = dict[str, Any]
 
@@ -23,8 +23,9 @@ def network_data(instance: Instance) -> Json:
     """``{}`` for a guest without cards. A card without subnets is skipped, as in Nova: nothing is known of it.
 
     Unlike Nova, every subnet of a card is described and not only the first of each family, and an MTU that is not
-    known or is DHCP's to tell is left out rather than null (Ironic repairs Nova's drives for that). What our own lint
-    takes for a bug raises InternalError: better than a guest without network.
+    known or is DHCP's to tell is left out rather than null (Ironic repairs Nova's drives for that). Where a guest
+    finds its own address, none is told: Neutron computes it, and there is no Neutron here. What our own lint takes for
+    a bug raises InternalError: better than a guest without network.
     """
     if not instance.nics:
         return {}
@@ -65,18 +66,28 @@ def _link(name: str, nic: Nic, instance_id: str) -> Json:
         "vif_id": str(uuid.uuid5(uuid.UUID(instance_id), nic.mac)),
         "type": "bridge" if nic.network.kind is NetworkKind.BRIDGE else "phy",
     }
-    if nic.network.mtu is not None and not any(address.subnet.dhcp for address in nic.addresses):
+    if nic.network.mtu is not None and not any(_tells_mtu(address.subnet) for address in nic.addresses):
         link["mtu"] = nic.network.mtu
     return link | {"ethernet_mac_address": nic.mac}
 
 
+def _tells_mtu(subnet: Subnet) -> bool:
+    """Whether there is a DHCP server; a router's advertisement may tell an MTU too, and seldom does."""
+    return subnet.dhcp and subnet.ipv6_mode is not Ipv6Mode.SLAAC
+
+
 def _network(name: str, link: str, nic: Nic, address: Address) -> Json:
-    family = f"ipv{ipaddress.ip_network(address.subnet.cidr).version}"
-    kind = family if _is_static(address) else f"{family}_dhcp"
-    network: Json = {"id": name, "type": kind, "link": link}
+    network: Json = {"id": name, "type": _type(address), "link": link}
     if _is_static(address):
         network |= _static(address)
     return network | {"network_id": nic.network.id}
+
+
+def _type(address: Address) -> str:
+    family = f"ipv{ipaddress.ip_network(address.subnet.cidr).version}"
+    if _is_static(address):
+        return family
+    return f"{family}_{address.subnet.ipv6_mode or 'dhcp'}"
 
 
 def _static(address: Address) -> Json:

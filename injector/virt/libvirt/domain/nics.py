@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, ip_network
+from ipaddress import ip_network
 from xml.etree.ElementTree import Element
 
 from injector.model.network import Network, NetworkKind, Nic
@@ -37,9 +37,10 @@ def _plug(network: Network) -> list[Element]:
 
 
 def _range_of_user_network(network: Network) -> list[Element]:
-    """QEMU's own is 10.0.2.0/24; where the record promises other addresses, QEMU has to serve those."""
+    """QEMU's own are 10.0.2.0/24 and fec0::/64; where the record promises other addresses, QEMU has to serve those."""
     ranges = [ip_network(subnet.cidr, strict=False) for subnet in network.subnets]
-    first = next((found for found in ranges if isinstance(found, IPv4Network)), None)
-    if first is None:
-        return []
-    return [element("ip", family="ipv4", address=str(first.network_address), prefix=str(first.prefixlen))]
+    first = {found.version: found for found in reversed(ranges)}
+    return [
+        element("ip", family=f"ipv{version}", address=str(found.network_address), prefix=str(found.prefixlen))
+        for version, found in sorted(first.items())
+    ]
