@@ -1,4 +1,4 @@
-"""Readers of config drives that were not written here: isoinfo, blkid."""
+"""Readers of config drives that were not written here: isoinfo, mtools, fsck.vfat, blkid."""
 
 from __future__ import annotations
 
@@ -29,6 +29,18 @@ def isoinfo_volume(drive: Path) -> dict[str, str]:
     """What the primary volume descriptor says, by isoinfo's names."""
     lines = _ask("isoinfo", "-d", "-i", drive).decode().splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def fsck_vfat(drive: Path) -> str:
+    """What fsck.vfat says of a file system that it would leave as it is; ProgramFailed when it would not."""
+    return _ask("fsck.vfat", "-n", "-v", drive).decode()
+
+
+def mtools_tree(drive: Path, into: Path) -> dict[str, bytes]:
+    """Every file as mcopy extracts it to ``into``."""
+    into.mkdir()
+    _ask("mcopy", "-s", "-n", "-i", drive, "::", into)
+    return {str(path.relative_to(into)): path.read_bytes() for path in into.rglob("*") if path.is_file()}
 
 
 def blkid(drive: Path) -> dict[str, str]:

@@ -49,7 +49,10 @@ DEFAULT: Sequence[cfg.Opt] = (
     cfg.StrOpt(
         "config_drive_format",
         default="iso9660",
-        choices=[("iso9660", "ISO 9660 with Joliet and Rock Ridge")],
+        choices=[
+            ("iso9660", "ISO 9660 with Joliet and Rock Ridge, on a cdrom"),
+            ("vfat", "FAT with long names, on a read-only disk: its medium never changes while the guest runs"),
+        ],
         help="The format of config drives.",
     ),
 )

@@ -1,4 +1,4 @@
-"""The bus the config drive sits on: a pure choice from the image's properties."""
+"""How the config drive is plugged: a pure choice from the image's properties and the drive's format."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from injector.model.image import Image
 MEDIUM_CHANGES_LIVE: Mapping[str, bool] = {"scsi": True, "sata": True, "ide": True, "usb": False, "virtio": False}
 
 
-def drive_bus(image: Image) -> str:
+def drive_bus(image: Image, drive_format: str = "iso9660") -> str:
     """``hw_cdrom_bus`` if the image has one, sata for Windows, else scsi; InvalidRequest for a bus that cannot be.
 
-    A cdrom on virtio-scsi is seen by Debian's cloud kernel, which has no AHCI driver and is blind to q35's sata.
+    A cdrom on virtio-scsi is seen by Debian's cloud kernel, which has no AHCI driver and is blind to q35's sata. A
+    drive of vfat is on the bus of the guest's disks, as in Nova.
     """
+    if drive_format == "vfat":
+        return image.properties.get("hw_disk_bus", "virtio")
     bus = image.properties.get("hw_cdrom_bus")
     if bus is None:
         return "sata" if image.properties.get("os_type") == "windows" else "scsi"
@@ -28,9 +31,14 @@ def drive_bus(image: Image) -> str:
     return bus
 
 
-def drive_device(bus: str) -> str:
-    """A virtio disk is no cdrom: there the drive is a read-only disk."""
-    return "disk" if bus == "virtio" else "cdrom"
+def drive_device(bus: str, drive_format: str) -> str:
+    """No cdrom has vfat on it, and none is on virtio: there the drive is a read-only disk."""
+    return "disk" if bus == "virtio" or drive_format == "vfat" else "cdrom"
+
+
+def changes_live(bus: str, drive_format: str) -> bool:
+    """Whether a running guest can be given another medium there."""
+    return drive_device(bus, drive_format) == "cdrom" and MEDIUM_CHANGES_LIVE[bus]
 
 
 def _has_ide(image: Image) -> bool:

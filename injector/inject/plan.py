@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from injector.errors import InvalidRequest, Undeliverable
-from injector.inject.bus import MEDIUM_CHANGES_LIVE, drive_bus
+from injector.inject.bus import changes_live, drive_bus
 from injector.model.boot import BootRequest, NicOrder
 from injector.model.host import InjectionPolicy
 from injector.model.hostile import one_line
@@ -76,7 +76,7 @@ def choose(asked: Asked, policy: InjectionPolicy, carriages: Collection[Carriage
     lost = {left.item for left in left_out}
     items = tuple(item for item in asked.items if item not in lost)
     if way.channel is ChannelKind.CONFIG_DRIVE:
-        return _drive_plan(way, asked, items, left_out)
+        return _drive_plan(way, asked, policy, items, left_out)
     if not items:
         return Plan(ChannelKind.NONE, f"nothing to inject: {way.reason}", (), left_out)
     return Plan(way.channel, way.reason, items, left_out)
@@ -107,13 +107,16 @@ def _way(asked: Asked, policy: InjectionPolicy, offered: Mapping[ChannelKind, Ca
     return _Way(channel, reason, offered.get(channel))
 
 
-def _drive_plan(way: _Way, asked: Asked, items: tuple[Item, ...], left_out: tuple[LeftOut, ...]) -> Plan:
+def _drive_plan(
+    way: _Way, asked: Asked, policy: InjectionPolicy, items: tuple[Item, ...], left_out: tuple[LeftOut, ...]
+) -> Plan:
     if way.carriage is None:
         raise Undeliverable(f"{way.reason}, but this host cannot make one", field="config_drive")
     unknown = items and asked.agent is None
     doubt = "; whether the image has an agent that reads it is not known" if unknown else ""
-    bus = drive_bus(asked.image)
-    return Plan(way.channel, way.reason + doubt, items, left_out, bus, MEDIUM_CHANGES_LIVE[bus])
+    bus = drive_bus(asked.image, policy.drive_format)
+    live = changes_live(bus, policy.drive_format)
+    return Plan(way.channel, way.reason + doubt, items, left_out, bus, live, policy.drive_format)
 
 
 def _drive_wanted(asked: Asked, policy: InjectionPolicy) -> str | None:

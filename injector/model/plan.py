@@ -37,8 +37,8 @@ class LeftOut:
 class Plan:
     """``items`` will be delivered through ``channel``; ``left_out`` will not.
 
-    ``drive_bus`` is the bus of the config drive; ``medium_changes_live`` whether a running guest can be given
-    another medium there.
+    ``drive_bus`` is the bus of the config drive, ``drive_format`` iso9660 or vfat, and ``medium_changes_live`` whether
+    a running guest can be given another medium there.
     """
 
     channel: ChannelKind
@@ -47,3 +47,4 @@ class Plan:
     left_out: tuple[LeftOut, ...] = ()
     drive_bus: str | None = None
     medium_changes_live: bool | None = None
+    drive_format: str | None = None

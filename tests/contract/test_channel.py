@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from injector.errors import ChannelBroken, NoSpace
 from injector.inject.channel import Channel, Delivery
 from injector.inject.configdrive.channel import ConfigDriveChannel
+from injector.inject.configdrive.formats import FORMATS
 from injector.inject.configdrive.iso9660 import Iso9660Packer
 from injector.inject.configdrive.packer import Packer, Volume
 from injector.inject.configdrive.tree import Tree
@@ -273,6 +274,33 @@ def test_a_drive_that_is_there_and_differs_is_neither_used_nor_written_over(tmp_
     with pytest.raises(ChannelBroken, match="does not hold"):
         drive_channel().deliver(other)
     assert delivery.workspace.config_drive.read_bytes() == before
+
+
+def test_every_format_carries_the_same_and_is_proven_the_same(tmp_path: Path) -> None:
+    receipts = {}
+    for form in FORMATS:
+        delivery = a_delivery(tmp_path / form, drive_format=form, drive_bus="virtio")
+        receipts[form] = drive_channel().deliver(delivery)
+        assert drive_channel().verify(delivery.workspace, receipts[form]) == ()
+        (fitting,) = drive_channel().fittings(delivery.plan, delivery.workspace)
+        assert fitting.device == "disk"
+    assert {receipt.drive_format: receipt.items for receipt in receipts.values()} == dict.fromkeys(
+        FORMATS, receipts["iso9660"].items
+    )
+
+
+def test_a_vfat_drive_that_was_altered_is_told_by_its_items(tmp_path: Path) -> None:
+    delivery = a_delivery(tmp_path, drive_format="vfat")
+    receipt = drive_channel().deliver(delivery)
+    drive = delivery.workspace.config_drive
+    drive.chmod(0o600)
+    drive.write_bytes(drive.read_bytes().replace(b"#!/bin/sh\ntrue\n", b"#!/bin/sh\ntalk\n"))
+    assert drive_channel().verify(delivery.workspace, receipt) == (
+        "the config drive is not the one that was delivered",
+        "user-data: another content",
+    )
+    drive.write_bytes(b"\0" * 4096)
+    assert drive_channel().verify(delivery.workspace, receipt)[-1] == "it cannot be read"
 
 
 class Lying(Iso9660Packer):

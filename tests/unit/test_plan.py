@@ -208,8 +208,19 @@ def test_a_guest_that_ran_before_is_no_first_build() -> None:
 )
 def test_the_bus_of_the_drive(properties: dict[str, str], bus: str, device: str, live: bool) -> None:
     plan = choose(asked(image=a.an_image(properties=properties), config_drive=True), policy(), (DRIVE,))
-    assert (plan.drive_bus, plan.medium_changes_live) == (bus, live)
-    assert drive_device(bus) == device
+    assert (plan.drive_bus, plan.medium_changes_live, plan.drive_format) == (bus, live, "iso9660")
+    assert drive_device(bus, "iso9660") == device
+
+
+@pytest.mark.parametrize(
+    ("properties", "bus"),
+    [({}, "virtio"), ({"hw_disk_bus": "scsi", "hw_cdrom_bus": "sata"}, "scsi"), ({"os_type": "windows"}, "virtio")],
+)
+def test_a_drive_of_vfat_is_a_disk_like_the_others_and_never_changes_live(properties: dict[str, str], bus: str) -> None:
+    image = a.an_image(properties=properties)
+    plan = choose(asked(image=image, config_drive=True), policy(drive_format="vfat"), (DRIVE,))
+    assert (plan.drive_bus, plan.medium_changes_live, plan.drive_format) == (bus, False, "vfat")
+    assert drive_device(bus, "vfat") == "disk"
 
 
 @pytest.mark.parametrize(

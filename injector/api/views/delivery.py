@@ -17,6 +17,7 @@ def show_plan(plan: Plan) -> Document:
         "left_out": [{"item": _item(left.item), "reason": left.reason} for left in plan.left_out],
         "drive_bus": plan.drive_bus,
         "medium_changes_live": plan.medium_changes_live,
+        "drive_format": plan.drive_format,
     }
 
 

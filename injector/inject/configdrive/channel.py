@@ -14,10 +14,10 @@ from injector.inject.bus import drive_device
 from injector.inject.channel import Delivery, Fitting
 from injector.inject.configdrive.contents import Contents, contents_of
 from injector.inject.configdrive.evidence import seen_on, versions_on
+from injector.inject.configdrive.formats import FORMATS, Format
 from injector.inject.configdrive.gather import gather
 from injector.inject.configdrive.iso9660 import Iso9660Packer
 from injector.inject.configdrive.packer import LABEL, Packer, Volume
-from injector.inject.configdrive.reading import label_of, read_iso9660
 from injector.inject.configdrive.tree import LATEST, Tree, knows, tree_of
 from injector.inject.receipt import SecretDigest, Seen, Thing
 from injector.model.ingredients import Ingredients
@@ -51,11 +51,12 @@ class ConfigDriveChannel:
         self._settings = settings
         self._digest = digest
         self._group = group
-        self._packer = packer or Iso9660Packer()
+        self._packer = packer
 
     def fittings(self, plan: Plan, workspace: Workspace) -> tuple[Fitting, ...]:
         bus = plan.drive_bus or "scsi"
-        return (Fitting(workspace.config_drive, drive_device(bus), bus),)
+        device = drive_device(bus, plan.drive_format or Iso9660Packer.format)
+        return (Fitting(workspace.config_drive, device, bus),)
 
     def gather(self, delivery: Delivery) -> Ingredients:
         """What the drive will say beside what the record and the payload say, as the operator has it now."""
@@ -75,7 +76,7 @@ class ConfigDriveChannel:
             image = _read_again(delivery.workspace.config_drive)
         except OSError as error:
             raise ChannelBroken("the config drive could not be written or read back", detail=str(error)) from error
-        seen = _examine(image, tree, asked)
+        seen = _examine(image, FORMATS[contents.ingredients.format], tree, asked)
         items = receipts.read_back(asked, seen, self._digest_for(delivery.workspace))
         return Receipt(
             channel=delivery.plan.channel,
@@ -83,7 +84,7 @@ class ConfigDriveChannel:
             items=items + receipts.left_out(delivery.plan.left_out),
             drive_digest=hashlib.sha256(image).hexdigest(),
             drive_size=len(image),
-            drive_format=self._packer.format,
+            drive_format=contents.ingredients.format,
         )
 
     def _digest_for(self, workspace: Workspace) -> SecretDigest:
@@ -104,7 +105,7 @@ class ConfigDriveChannel:
             return ()
         changed = "the config drive is not the one that was delivered"
         try:
-            seen = seen_on(read_iso9660(image), LATEST)
+            seen = seen_on(FORMATS[receipt.drive_format or Iso9660Packer.format].read(image), LATEST)
         except _DAMAGED:
             return (changed, "it cannot be read")
         return (changed, *receipts.differences(receipt.items, seen, self._digest_for(workspace)))
@@ -113,7 +114,8 @@ class ConfigDriveChannel:
         if drive.exists():
             return
         with files.disk_full("write the config drive"), files.staged(drive.parent, drive.name) as part:
-            self._packer.pack(tree, Volume(ingredients.made_at), part.file)
+            packer = self._packer or FORMATS[ingredients.format].packer
+            packer.pack(tree, Volume(ingredients.made_at), part.file)
             part.publish(drive, mode=_MODE, group=self._group)
 
 
@@ -133,10 +135,10 @@ def _read_again(drive: Path) -> bytes:
         return file.read()
 
 
-def _examine(image: bytes, tree: Tree, asked: Mapping[Thing, Secret]) -> dict[Thing, Seen]:
+def _examine(image: bytes, form: Format, tree: Tree, asked: Mapping[Thing, Secret]) -> dict[Thing, Seen]:
     """What was seen in the newest version; ChannelBroken unless every file and, in every version, every item agree."""
     try:
-        found, label = read_iso9660(image), label_of(image)
+        found, label = form.read(image), form.label_of(image)
     except ValueError as error:
         raise ChannelBroken("the config drive cannot be read back", detail=str(error)) from error
     if label != LABEL or found != tree:

@@ -15,7 +15,7 @@ def gather(delivery: Delivery, settings: DriveSettings) -> Ingredients:
         made_at=instance.created_at,
         uuid=instance.id,
         hostname=qualified(instance.hostname, settings.dhcp_domain),
-        format=Iso9660Packer.format,
+        format=delivery.plan.drive_format or Iso9660Packer.format,
         metadata=instance.asked_metadata,
         skip_versions=settings.skip_versions,
         devices=delivery.devices,
