@@ -39,7 +39,10 @@ class Quotas:
 
 @dataclass(frozen=True, slots=True)
 class DriveSettings:
-    """How a config drive is made; ``skip_versions`` are EC2 ones, as in Nova's ``config_drive_skip_versions``."""
+    """How a config drive is made; ``skip_versions`` are EC2 ones, as in Nova's ``config_drive_skip_versions``.
+
+    ``flat_injected``: static addresses also as ``network_config``, from ``network_template`` (None: the one shipped).
+    """
 
     dhcp_domain: str = "novalocal"
     skip_versions: tuple[str, ...] = (
@@ -52,6 +55,9 @@ class DriveSettings:
         "2008-02-01",
         "2008-09-01",
     )
+    flat_injected: bool = False
+    network_template: Path | None = None
+    virt_type: str = "kvm"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from injector.inject.channel import Delivery
-from injector.inject.configdrive.gather import gather
+from injector.inject.configdrive.gather import Gatherer
 from injector.model.boot import BootRequest, NicOrder
 from injector.model.context import Context
 from injector.model.flavor import Flavor
@@ -194,7 +194,7 @@ def a_delivery(**changes: Any) -> Delivery:
         "workspace": a_workspace(),
     }
     values |= changes
-    return Delivery(**({"ingredients": gather(Delivery(**values), DriveSettings())} | values))
+    return Delivery(**({"ingredients": Gatherer(DriveSettings()).gather(Delivery(**values))} | values))
 
 
 def a_receipt(**changes: Any) -> Receipt:

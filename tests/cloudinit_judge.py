@@ -12,6 +12,7 @@ import sys
 from typing import Any
 
 from cloudinit import handlers  # type: ignore[import-not-found]
+from cloudinit.net import eni  # type: ignore[import-not-found]
 from cloudinit.sources import convert_vendordata  # type: ignore[import-not-found]
 from cloudinit.sources.DataSourceConfigDrive import read_config_drive  # type: ignore[import-not-found]
 from cloudinit.sources.helpers import openstack  # type: ignore[import-not-found]
@@ -31,6 +32,8 @@ def _judge(directory: str, macs: dict[str, str]) -> dict[str, Any]:
     network = found.get("networkdata")
     if network is not None:
         found["network"] = openstack.convert_net_json(network, known_macs=macs)
+    if found.get("network_config"):
+        found["interfaces"] = eni.convert_eni_data(found["network_config"])
     return dict(found)
 
 

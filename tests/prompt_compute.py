@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from injector.errors import NotFound
-from injector.inject.configdrive.gather import gather
+from injector.inject.configdrive.gather import Gatherer
 from injector.model.generation import Generation, Inspection, Refresh
 from injector.model.host import HostFacts
 from injector.model.ingredients import Ingredients
@@ -109,7 +109,7 @@ class PromptCompute:
 
 
 def _first(instance: Instance, receipt: Receipt) -> Generation:
-    ingredients = gather(builders.a_delivery(instance=instance), DriveSettings())
+    ingredients = Gatherer(DriveSettings()).gather(builders.a_delivery(instance=instance))
     sealed = builders.a_vault().seal(instance.id, ingredients)
     return Generation(1, ingredients.uuid, ingredients.made_at, receipt, sealed)
 

@@ -55,6 +55,18 @@ DEFAULT: Sequence[cfg.Opt] = (
         ],
         help="The format of config drives.",
     ),
+    cfg.BoolOpt(
+        "flat_injected",
+        default=_DRIVE.flat_injected,
+        help="Write static addresses also as text, by injected_network_template: as network_config on config drives. "
+        "Guests read network_data.json first, and that is always there.",
+    ),
+    cfg.StrOpt(
+        "injected_network_template",
+        sample_default="the interfaces.template of this package",
+        help="A Jinja2 template for that text. Variables as in Nova: interfaces, use_ipv6, libvirt_virt_type. Read and "
+        "tried out at start.",
+    ),
 )
 
 API: Sequence[cfg.Opt] = (

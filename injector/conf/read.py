@@ -47,7 +47,7 @@ def read(conf: cfg.ConfigOpts) -> settings.Settings:
         api=_api(conf),
         quotas=_group(settings.Quotas, conf.quota),
         policy=_policy(conf),
-        drive=settings.DriveSettings(conf.api.dhcp_domain, tuple(conf.api.config_drive_skip_versions)),
+        drive=_drive(conf),
         libvirt=_group(settings.LibvirtSettings, conf.libvirt),
         images=_group(settings.ImageSettings, conf.images),
         compute=_group(settings.ComputeSettings, conf.compute),
@@ -72,6 +72,17 @@ def _lint(conf: cfg.ConfigOpts, state: Path) -> settings.LintSettings:
     return settings.LintSettings(
         severities={check: Severity(conf.lint[check.value]) for check in Check},
         cloud_config_schema=Path(conf.lint.cloud_config_schema or state / "schema-cloud-config-v1.json"),
+    )
+
+
+def _drive(conf: cfg.ConfigOpts) -> settings.DriveSettings:
+    template = conf.injected_network_template
+    return settings.DriveSettings(
+        dhcp_domain=conf.api.dhcp_domain,
+        skip_versions=tuple(conf.api.config_drive_skip_versions),
+        flat_injected=conf.flat_injected,
+        network_template=Path(template) if template else None,
+        virt_type="qemu" if conf.libvirt.virt_type == "qemu" else "kvm",
     )
 
 

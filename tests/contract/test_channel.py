@@ -453,6 +453,29 @@ def test_cloud_init_configures_every_kind_of_subnet(tmp_path: Path, cloud_init: 
     assert all(card.get("mtu", 1) is not None for card in cards)
 
 
+def test_cloud_init_reads_the_rendered_network(tmp_path: Path, cloud_init: CloudInit) -> None:
+    """A family a card: its parser of this format, unlike ifupdown, knows no second stanza of one card."""
+    six = a.a_subnet(cidr="2001:db8::/64", gateway="2001:db8::1", dns=("2001:db8::3",))
+    instance = a.an_instance(nics=(_card(1, [(a.a_subnet(), "10.0.2.15")]), _card(2, [(six, "2001:db8::15")])))
+    channel = ConfigDriveChannel(DriveSettings(flat_injected=True), VAULT.digest)
+    delivery = a_delivery(tmp_path, instance)
+    gathered = replace(delivery, ingredients=channel.gather(delivery))
+    receipt = channel.deliver(gathered)
+    files = [item.where for item in receipt.items if item.kind is ItemKind.FILE]
+    assert files == ["openstack/content/0001", "openstack/content/0002"]
+    tree = judges.isoinfo_tree(delivery.workspace.config_drive, "-R")
+    found = cloud_init.read(judges.lay_out(tree, tmp_path / "mnt"), macs(instance))
+    assert "error" not in found
+    assert found["files"] == {"/etc/motd": b"hello", "/opt/binary": bytes(range(256))}
+    cards = [one for one in found["interfaces"]["config"] if one["type"] == "physical"]
+    assert [(card["name"], card["mac_address"]) for card in cards] == [
+        ("eth0", "52:54:00:00:00:01"),
+        ("eth1", "52:54:00:00:00:02"),
+    ]
+    told = [(subnet["type"], subnet["address"], subnet["gateway"]) for card in cards for subnet in card["subnets"]]
+    assert told == [("static", "10.0.2.15", "10.0.2.2"), ("static", "2001:db8::15", "2001:db8::1")]
+
+
 def _card(number: int, subnets: list[tuple[Subnet, str | None]], mtu: int | None = None) -> Nic:
     network = a.a_network(mtu=mtu, subnets=tuple(subnet for subnet, _ in subnets))
     addresses = tuple(a.an_address(subnet, ip) for subnet, ip in subnets)

@@ -13,7 +13,7 @@ from hypothesis import given
 from injector.inject.channel import Delivery
 from injector.inject.configdrive import ec2
 from injector.inject.configdrive.contents import contents_of
-from injector.inject.configdrive.gather import gather, qualified
+from injector.inject.configdrive.gather import Gatherer, qualified
 from injector.inject.configdrive.tree import LATEST, VERSIONS, Tree, tree_of
 from injector.model.ingredients import Bus, Device
 from injector.model.instance import Instance
@@ -53,7 +53,7 @@ EVERYTHING_PAYLOAD = a.a_payload(
 
 
 def drive_of(delivery: Delivery, **settings: Any) -> Tree:
-    ingredients = gather(delivery, DriveSettings(**settings))
+    ingredients = Gatherer(DriveSettings(**settings)).gather(delivery)
     return tree_of(contents_of(replace(delivery, ingredients=ingredients)))
 
 
@@ -160,6 +160,30 @@ def test_what_was_left_out_is_not_on_the_drive() -> None:
     assert found["openstack/content/0000"] == b"kept"
     assert len(described["files"]) == 1
     assert f"openstack/{LATEST}/user_data" not in found
+
+
+def test_the_rendered_network_is_the_first_content_and_files_follow() -> None:
+    found = tree(EVERYTHING, EVERYTHING_PAYLOAD, flat_injected=True)
+    described = document(found)
+    assert described["network_config"] == {"name": "network_config", "content_path": "/content/0000"}
+    assert found["openstack/content/0000"].startswith(b"# Static addresses")
+    assert [file["content_path"] for file in described["files"]] == ["/content/0001", "/content/0002", "/content/0003"]
+    assert [found[f"openstack{file['content_path']}"] for file in described["files"]] == [
+        file.content.reveal() for file in EVERYTHING_PAYLOAD.files
+    ]
+    keys = list(described)
+    assert keys[keys.index("network_config") - 1 : keys.index("network_config") + 2] == [
+        "admin_pass",
+        "network_config",
+        "public_keys",
+    ]
+    assert all("network_config" in document(found, version) for version in VERSIONS)
+
+
+def test_no_network_is_rendered_where_guests_ask_or_the_operator_does_not() -> None:
+    dhcp = a.a_nic(network=a.a_network(subnets=(a.a_dhcp_subnet(),)))
+    assert "network_config" not in document(tree(a.an_instance(nics=(dhcp,)), flat_injected=True))
+    assert "network_config" not in document(tree())
 
 
 def test_several_keys_are_all_there_in_the_order_they_were_asked_for() -> None:

@@ -15,7 +15,7 @@ from injector.inject.channel import Delivery, Fitting
 from injector.inject.configdrive.contents import Contents, contents_of
 from injector.inject.configdrive.evidence import seen_on, versions_on
 from injector.inject.configdrive.formats import FORMATS, Format
-from injector.inject.configdrive.gather import gather
+from injector.inject.configdrive.gather import Gatherer
 from injector.inject.configdrive.iso9660 import Iso9660Packer
 from injector.inject.configdrive.packer import LABEL, Packer, Volume
 from injector.inject.configdrive.tree import LATEST, Tree, knows, tree_of
@@ -48,7 +48,7 @@ class ConfigDriveChannel:
     def __init__(
         self, settings: DriveSettings, digest: InstanceDigest, group: int | None = None, packer: Packer | None = None
     ) -> None:
-        self._settings = settings
+        self._gatherer = Gatherer(settings)
         self._digest = digest
         self._group = group
         self._packer = packer
@@ -60,7 +60,7 @@ class ConfigDriveChannel:
 
     def gather(self, delivery: Delivery) -> Ingredients:
         """What the drive will say beside what the record and the payload say, as the operator has it now."""
-        return gather(delivery, self._settings)
+        return self._gatherer.gather(delivery)
 
     def contents(self, delivery: Delivery) -> Tree:
         """The files of the drive."""

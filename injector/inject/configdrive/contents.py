@@ -27,6 +27,12 @@ class Contents:
     user_data: Secret | None = None
     admin_password: Secret | None = None
 
+    @property
+    def shelf(self) -> tuple[Secret, ...]:
+        """What lies in ``content/``, by number: the rendered network configuration, if there is one, then the files."""
+        network = self.ingredients.network_config
+        return ((network,) if network else ()) + tuple(file.content for file in self.files)
+
 
 def contents_of(delivery: Delivery) -> Contents:
     """What record, payload and ingredients put on the drive, and nothing that the plan left out.

@@ -4,22 +4,37 @@ from __future__ import annotations
 
 from injector.inject.channel import Delivery
 from injector.inject.configdrive.iso9660 import Iso9660Packer
+from injector.inject.interfaces import Interfaces
 from injector.model.ingredients import Ingredients
+from injector.model.secret import Secret
 from injector.settings import DriveSettings
 
 
-def gather(delivery: Delivery, settings: DriveSettings) -> Ingredients:
-    """For the first drive of an instance: what was asked for when it was created, dated by the record."""
-    instance = delivery.instance
-    return Ingredients(
-        made_at=instance.created_at,
-        uuid=instance.id,
-        hostname=qualified(instance.hostname, settings.dhcp_domain),
-        format=delivery.plan.drive_format or Iso9660Packer.format,
-        metadata=instance.asked_metadata,
-        skip_versions=settings.skip_versions,
-        devices=delivery.devices,
-    )
+class Gatherer:
+    """What the operator's settings refer to is read when this is made: InvalidRequest names what cannot be used."""
+
+    def __init__(self, settings: DriveSettings) -> None:
+        self._settings = settings
+        template, virt_type = settings.network_template, settings.virt_type
+        self._interfaces = Interfaces(template, virt_type) if settings.flat_injected else None
+
+    def gather(self, delivery: Delivery) -> Ingredients:
+        """For the first drive of an instance: what was asked for when it was created, dated by the record."""
+        instance, settings = delivery.instance, self._settings
+        return Ingredients(
+            made_at=instance.created_at,
+            uuid=instance.id,
+            hostname=qualified(instance.hostname, settings.dhcp_domain),
+            format=delivery.plan.drive_format or Iso9660Packer.format,
+            metadata=instance.asked_metadata,
+            skip_versions=settings.skip_versions,
+            network_config=self._network_config(delivery),
+            devices=delivery.devices,
+        )
+
+    def _network_config(self, delivery: Delivery) -> Secret | None:
+        text = None if self._interfaces is None else self._interfaces.render(delivery.instance.nics)
+        return None if text is None else Secret(text)
 
 
 def qualified(hostname: str, domain: str) -> str:

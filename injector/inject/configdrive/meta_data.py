@@ -20,12 +20,14 @@ SINCE: Mapping[str, str] = {
 
 def meta_data(contents: Contents) -> dict[str, Any]:
     """Every key of the newest version, in the order Nova emits them; absent ones are not there."""
-    instance = contents.instance
+    instance, network = contents.instance, contents.ingredients.network_config
+    first = 1 if network else 0
     values: dict[str, Any] = {
         "uuid": contents.ingredients.uuid,
         "meta": dict(sorted((contents.metadata or {}).items())),
-        "files": [{"path": file.path, "content_path": content_path(n)} for n, file in enumerate(contents.files)],
+        "files": [{"path": file.path, "content_path": content_path(n)} for n, file in enumerate(contents.files, first)],
         "admin_pass": contents.admin_password.text() if contents.admin_password else None,
+        "network_config": {"name": "network_config", "content_path": content_path(0)} if network else None,
         "public_keys": {key.name: key.public_key for key in contents.keys},
         "keys": [{"name": key.name, "type": key.type, "data": key.public_key} for key in contents.keys],
     }
@@ -61,5 +63,5 @@ def _device(device: Device) -> dict[str, Any]:
 
 
 def content_path(number: int) -> str:
-    """Where ``meta_data.json`` says the content of the ``number``-th file lies, seen from ``openstack/``."""
+    """Where ``meta_data.json`` says the ``number``-th thing of ``content/`` lies, seen from ``openstack/``."""
     return f"/content/{number:04}"

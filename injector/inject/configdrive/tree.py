@@ -53,7 +53,7 @@ def _date(version: str) -> str:
 
 
 def _contents(contents: Contents) -> dict[str, bytes]:
-    return {f"openstack{content_path(n)}": file.content.reveal() for n, file in enumerate(contents.files)}
+    return {f"openstack{content_path(n)}": content.reveal() for n, content in enumerate(contents.shelf)}
 
 
 def _openstack(contents: Contents) -> dict[str, bytes]:
