@@ -19,6 +19,8 @@ from injector.virt.driver import Driver
 
 LOG = logging.getLogger(__name__)
 
+# Where the console was quicker than the agent, the agent is heard as well: it can show what the guest has.
+_SECOND_WORD_SECONDS = 30.0
 # A guest whose agent hangs costs a thread for the agent's time limit; others are to be asked meanwhile.
 _AT_ONCE = 4
 
@@ -108,8 +110,8 @@ class Watch:
             # One guest must not end the watch over all others.
             LOG.exception("instance %s: what it says cannot be dealt with", watched.instance.id)
             verdict, told = None, True
-        final = verdict is not None and verdict.state.final
-        if final or not told or time.monotonic() > watched.until:
+        over = verdict is not None and verdict.state.final and verdict.witness == "agent"
+        if over or not told or time.monotonic() > watched.until:
             self._end(watched)
 
     def _report(self, instance: Instance, verdict: GuestVerdict) -> Witnessed:
@@ -119,11 +121,18 @@ class Watch:
         return Witnessed(verdict, instance.generation, self._driver.witnessed(instance))
 
     def _told(self, watched: _Watched, verdict: GuestVerdict) -> bool:
-        if (verdict.state, verdict.detail) == (watched.last.state, watched.last.detail):
-            return True
-        if not self._current(watched):
+        if not self._current(watched) or not _news(watched.last, verdict):
             return True
         LOG.info("instance %s: the guest says %s %s", watched.instance.id, verdict.state.value, verdict.detail)
         told = self._tell(watched.instance, self._report(watched.instance, verdict))
         watched.last = verdict
+        if verdict.state.final:
+            watched.until = min(watched.until, time.monotonic() + _SECOND_WORD_SECONDS)
         return told
+
+
+def _news(last: GuestVerdict, verdict: GuestVerdict) -> bool:
+    """Whether it is worth telling; after a final word only the agent's own final word is."""
+    if last.state.final:
+        return verdict.state.final and verdict.witness == "agent"
+    return (verdict.state, verdict.detail) != (last.state, last.detail)

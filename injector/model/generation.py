@@ -12,7 +12,10 @@ from injector.model.secret import Sealed
 
 
 class IdPolicy(StrEnum):
-    """What another drive means to cloud-init: with the id kept it goes on from its cache, else it runs again."""
+    """What another drive means to cloud-init: with the id kept it goes on from its cache, else it runs again.
+
+    The firmware's id (SMBIOS) follows the drive's at a cold start; the server's never changes.
+    """
 
     KEEP = "keep-id"
     NEW = "new-id"
@@ -26,9 +29,14 @@ class IdPolicy(StrEnum):
 _MEANINGS = {
     IdPolicy.KEEP: "the guest's instance id stays: cloud-init goes on from its cache and does not read the drive; only "
     "programs that mount it see the change",
-    IdPolicy.NEW: "the guest's instance id changes: at its next boot with this drive cloud-init runs again as for a "
-    "new instance (host keys, per-instance modules, user-data)",
+    IdPolicy.NEW: "the guest's instance id changes: at its next cold start cloud-init runs again as for a new instance "
+    "(host keys, per-instance modules, user-data)",
 }
+BACK_TO_ANOTHER = (
+    "the guest's instance id becomes the earlier one again: at its next cold start cloud-init takes up that instance, "
+    "and does not do again what it does once an instance"
+)
+"""Of going back to a generation that told another id."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,9 @@ class Drives:
             home.renewed.unlink(missing_ok=True)
             replace(home, generation=wanted.number).config_drive.unlink(missing_ok=True)
 
+    def current(self, instance: Instance) -> Generation:
+        return _numbered(self._fetch(instance.id), instance.generation)
+
     def mend(self, instance: Instance, home: Workspace) -> None:
         """Make the drive that the guest is to start with again, if its file is gone or altered.
 

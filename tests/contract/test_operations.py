@@ -455,7 +455,7 @@ def test_a_new_id_is_told_to_the_guest_and_is_not_the_servers(ask: Speaker, serv
     eventually(lambda: ask.server(server_id)["injector:generation"] == 2)
     first, second = ask.generations(server_id)
     assert first["uuid"] == server_id != second["uuid"]
-    assert "runs again" in ask.refresh(server_id, to=1)["meaning"]
+    assert "takes up that instance" in ask.refresh(server_id, to=1)["meaning"]
     eventually(lambda: ask.server(server_id)["injector:generation"] == 1)
     assert [one["current"] for one in ask.generations(server_id)] == [True, False]
 

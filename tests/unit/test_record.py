@@ -8,13 +8,15 @@ from datetime import timedelta
 import pytest
 
 from injector.dispatcher import record
-from injector.errors import Conflict, StaleError
+from injector.errors import Conflict, NotFound, StaleError
+from injector.model.generation import IdPolicy, Refresh
 from injector.model.guest import GuestState, GuestVerdict
 from injector.model.instance import Fault, Instance, State, Step
+from injector.model.payload import ItemKind
 from injector.model.plan import ChannelKind, Plan
-from injector.model.receipt import Receipt
-from injector.model.report import Entering, Failed, Launched, Report, Settled, Witnessed
-from tests.builders import NOON, an_instance
+from injector.model.receipt import Outcome, Receipt, ReceiptItem
+from injector.model.report import Entering, Failed, Launched, Refreshed, Report, Settled, Witnessed
+from tests.builders import NOON, a_generation, a_plan, a_receipt, an_instance
 
 FAULT = Fault(503, "full", NOON)
 LAUNCHED = Launched(Plan(ChannelKind.NONE, "nothing"), Receipt(ChannelKind.NONE, "nothing"), NOON)
@@ -152,3 +154,118 @@ def test_a_delete_that_fails_says_why_and_goes_on() -> None:
     assert (instance.state, instance.fault) == (State.DELETING, FAULT)
     with pytest.raises(StaleError, match="is deleted"):
         record.taken_by(_at(State.DELETED), "h", 2, Failed(FAULT, state=State.DELETED))
+
+
+# config drives
+
+ASKED = Refresh(0, NOON, running=False, policy=IdPolicy.KEEP)
+LINES = tuple(ReceiptItem(ItemKind.FILE, name, 1, Outcome.READ_BACK, "hmac-sha256:00") for name in "ab")
+
+
+def _with_drive(state: State, **changes: object) -> Instance:
+    drive = {"plan": a_plan(), "receipt": a_receipt(items=LINES), "generation": 1, "inserted": 1, "generations_made": 3}
+    return _at(state, **drive | changes)
+
+
+def _refreshing(number: int = 4) -> Instance:
+    return _with_drive(State.REFRESHING, refresh=replace(ASKED, number=number, running=True))
+
+
+@pytest.mark.parametrize(("state", "running"), [(State.ACTIVE, True), (State.STOPPED, False)])
+def test_the_next_drive_has_the_next_number_that_was_never_given(state: State, running: bool) -> None:
+    """Also after going back to an earlier one."""
+    instance = record.refreshing(_with_drive(state, fault=FAULT), ASKED)
+    assert (instance.state, instance.fault) == (State.REFRESHING, None)
+    assert instance.refresh == replace(ASKED, number=4, running=running)
+    back = record.refreshing(_with_drive(state), replace(ASKED, number=2))
+    assert back.refresh == replace(ASKED, number=2, running=running)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"plan": None}, {"plan": Plan(ChannelKind.NONE, "nothing to inject")}, {"generation": 0}]
+)
+def test_a_guest_without_a_config_drive_is_given_none(changes: dict[str, object]) -> None:
+    with pytest.raises(Conflict, match="no config drive") as refused:
+        record.refreshing(_with_drive(State.ACTIVE, **changes), ASKED)
+    assert refused.value.field == "config_drive"
+
+
+@pytest.mark.parametrize("state", [State.REBOOTING, State.REFRESHING, State.ERROR, State.DELETING])
+def test_a_guest_that_is_busy_or_broken_is_given_none(state: State) -> None:
+    with pytest.raises(Conflict):
+        record.refreshing(_with_drive(state), ASKED)
+
+
+def test_another_drive_is_not_asked_for_like_a_reboot() -> None:
+    with pytest.raises(Conflict, match="its own call"):
+        record.begun(_with_drive(State.ACTIVE), State.REFRESHING)
+
+
+def test_what_is_kept_no_more_cannot_be_gone_back_to() -> None:
+    record.must_be_kept(1, (a_generation(),))
+    with pytest.raises(NotFound, match="there is: 1"):
+        record.must_be_kept(2, (a_generation(),))
+    with pytest.raises(NotFound, match="none"):
+        record.must_be_kept(1, ())
+
+
+def test_a_refreshed_guest_has_the_receipt_of_its_new_drive() -> None:
+    made = a_generation(number=4, receipt=a_receipt(drive_digest="4" * 64))
+    report = Refreshed(made, 1, State.ACTIVE)
+    instance = record.taken_by(_refreshing(), "h", 2, report)
+    assert (instance.generation, instance.inserted, instance.generations_made) == (4, 1, 4)
+    assert (instance.state, instance.receipt, instance.refresh) == (State.ACTIVE, made.receipt, None)
+    assert record.taken_by(instance, "h", 2, report) == instance
+
+
+def test_going_back_does_not_make_numbers_free_again() -> None:
+    report = Refreshed(a_generation(number=1), 1, State.ACTIVE)
+    instance = record.taken_by(_refreshing(1), "h", 2, report)
+    assert (instance.generation, instance.generations_made) == (1, 3)
+
+
+@pytest.mark.parametrize("state", [State.ACTIVE, State.DELETING])
+def test_a_drive_that_nobody_waits_for_is_stale(state: State) -> None:
+    with pytest.raises(StaleError):
+        record.taken_by(_with_drive(state), "h", 2, Refreshed(a_generation(number=4), 4, State.ACTIVE))
+    with pytest.raises(StaleError):
+        record.taken_by(_refreshing(5), "h", 2, Refreshed(a_generation(number=4), 4, State.ACTIVE))
+
+
+def test_a_failed_refresh_leaves_everything_as_it_was_and_says_why() -> None:
+    before = _refreshing()
+    after = record.taken_by(before, "h", 2, Failed(FAULT, state=State.ACTIVE))
+    assert (after.state, after.fault, after.refresh) == (State.ACTIVE, FAULT, None)
+    assert (after.generation, after.receipt, after.inserted) == (1, before.receipt, 1)
+
+
+def test_a_late_word_about_an_earlier_start_does_not_end_a_refresh() -> None:
+    with pytest.raises(StaleError):
+        record.taken_by(_refreshing(), "h", 2, Settled(State.ACTIVE, NOON))
+
+
+@pytest.mark.parametrize("state", [State.STARTING, State.REBOOTING, State.REBOOTING_HARD, State.STOPPED])
+def test_a_guest_that_comes_up_has_the_drive_its_definition_names(state: State) -> None:
+    instance = record.taken_by(_with_drive(state, generation=2), "h", 2, Settled(State.ACTIVE, NOON))
+    assert instance.inserted == 2
+
+
+@pytest.mark.parametrize("ends_in", [State.STOPPED, State.ACTIVE])
+def test_a_guest_that_ends_or_was_up_all_the_time_has_what_it_had(ends_in: State) -> None:
+    instance = _with_drive(State.STOPPING, generation=2)
+    assert record.taken_by(instance, "h", 2, Settled(ends_in, NOON)).inserted == 1
+
+
+def test_what_a_guest_shows_is_witnessed_in_the_receipt_of_that_drive_only() -> None:
+    shown = Witnessed(GuestVerdict(GuestState.DONE, witness="agent"), 1, (1,))
+    instance = record.taken_by(_with_drive(State.ACTIVE), "h", 2, shown)
+    assert instance.receipt is not None
+    assert [item.outcome for item in instance.receipt.items] == [Outcome.READ_BACK, Outcome.WITNESSED]
+    other = record.taken_by(_with_drive(State.ACTIVE, generation=2), "h", 2, shown)
+    assert other.receipt == _with_drive(State.ACTIVE).receipt
+    assert other.guest.state is GuestState.DONE
+
+
+def test_a_guest_is_heard_while_another_drive_is_made() -> None:
+    verdict = GuestVerdict(GuestState.DONE)
+    assert record.taken_by(_refreshing(), "h", 2, Witnessed(verdict)).guest == verdict

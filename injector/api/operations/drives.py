@@ -11,7 +11,7 @@ from injector.db import Store
 from injector.errors import Conflict, InvalidRequest, NotFound
 from injector.inject.comparison import Difference, Side, compare
 from injector.model.context import Context
-from injector.model.generation import Generation, IdPolicy, Inspection
+from injector.model.generation import BACK_TO_ANOTHER, Generation, IdPolicy, Inspection
 from injector.model.ingredients import Ingredients
 from injector.model.instance import Instance
 from injector.rpc.dispatcher import Dispatcher
@@ -57,15 +57,11 @@ class Drives:
         to = int(asked["to"]) if "to" in asked else None
         policy = IdPolicy(str(asked.get("policy", IdPolicy.KEEP))) if to is None else None
         begun = self._dispatcher.refresh(context, instance_id, policy, to)
-        return Begun(begun, self._meaning(begun).meaning)
+        return Begun(begun, policy.meaning if policy is not None else self._meaning_of_going_back(begun, to))
 
-    def _meaning(self, instance: Instance) -> IdPolicy:
-        """To go back changes the guest's instance id if the earlier drive told another."""
-        if instance.refresh is not None and instance.refresh.policy is not None:
-            return instance.refresh.policy
-        number = instance.refresh.number if instance.refresh is not None else 0
+    def _meaning_of_going_back(self, instance: Instance, to: int | None) -> str:
         told = {one.number: one.uuid for one in self._store.generations(instance.id)}
-        return IdPolicy.KEEP if told.get(number) == told.get(instance.generation) else IdPolicy.NEW
+        return IdPolicy.KEEP.meaning if to and told.get(to) == told.get(instance.generation) else BACK_TO_ANOTHER
 
     def generations(self, context: Context, instance_id: str) -> tuple[Instance, tuple[Generation, ...]]:
         """Those that are kept, the oldest first; none for a server without a config drive."""

@@ -216,9 +216,12 @@ class LibvirtDriver:
 
     def _see_to_the_drive(self, domain: Domain, instance: Instance) -> None:
         """It must be there as its receipt has it, and the definition must name it, whatever was interrupted before."""
-        if instance.generation:
-            self._drives.mend(instance, self._workspace(instance.id))
-            medium.name(self._host, domain, self._drive(instance.id, instance.generation))
+        if not instance.generation:
+            return
+        self._drives.mend(instance, self._workspace(instance.id))
+        drive = self._drive(instance.id, instance.generation)
+        if not medium.named(domain, drive):
+            medium.name(self._host, domain, drive, self._drives.current(instance).uuid)
 
     # another drive
 
@@ -228,7 +231,7 @@ class LibvirtDriver:
         generation = self._drives.renew(instance, home, _tagged(instance, domain.xml))
         drive = self._drive(instance.id, generation.number)
         try:
-            medium.name(self._host, domain, drive)
+            medium.name(self._host, domain, drive, generation.uuid)
         except HypervisorRefused:
             self._drives.give_up(instance, home)
             raise

@@ -12,13 +12,38 @@ from injector.virt.libvirt.host import Domain, Host, Power
 
 LOG = logging.getLogger(__name__)
 
+_QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
+_COMMAND_LINE = f"{{{_QEMU}}}commandline"
+_ARGUMENT = f"{{{_QEMU}}}arg"
+ElementTree.register_namespace("qemu", _QEMU)
 
-def name(host: Host, domain: Domain, drive: Path) -> None:
-    """Have the definition name ``drive``: the guest comes up with it at its next start, and not before."""
+
+def name(host: Host, domain: Domain, drive: Path, told: str) -> None:
+    """Have the definition name ``drive``, and its firmware the id that this drive tells (``told``).
+
+    The guest comes up so at its next cold start, and not before. cloud-init keeps to what it has cached while the id
+    in there is the firmware's; so another id on the drive alone would never be read (tried, 22.4).
+    """
     definition = domain.definition()
-    if _source(_disk(definition, drive)).get("file") != str(drive):
-        _source(_disk(definition, drive)).set("file", str(drive))
-        host.define(ElementTree.tostring(definition, encoding="unicode"))
+    _source(_disk(definition, drive)).set("file", str(drive))
+    if host.has_qemu:
+        _tell_firmware(definition, told, domain.id)
+    host.define(ElementTree.tostring(definition, encoding="unicode"))
+
+
+def named(domain: Domain, drive: Path) -> bool:
+    """Whether the definition names it."""
+    return _source(_disk(domain.definition(), drive)).get("file") == str(drive)
+
+
+def _tell_firmware(definition: Element, told: str, own: str) -> None:
+    """Past libvirt, whose ``sysinfo`` may hold no other id than the domain's, by which we know it."""
+    for earlier in definition.findall(_COMMAND_LINE):
+        definition.remove(earlier)
+    if told != own:
+        line = ElementTree.SubElement(definition, _COMMAND_LINE)
+        for word in ("-smbios", f"type=1,uuid={told}"):
+            ElementTree.SubElement(line, _ARGUMENT, value=word)
 
 
 def insert(domain: Domain, drive: Path) -> bool:

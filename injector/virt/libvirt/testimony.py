@@ -7,6 +7,7 @@ claim to have what it was given, since it was given it; it cannot learn or claim
 from __future__ import annotations
 
 import hashlib
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,7 +26,8 @@ _SECONDS = 60.0
 _LARGEST = 512 * 1024
 _DOCUMENT = 256 * 1024
 _DATA = "/run/cloud-init/instance-data.json"
-_SENSITIVE_DATA = "/run/cloud-init/instance-data-sensitive.json"
+_REGULAR = range(1000, 60000)
+_USERS = 4
 _USER_DATA = "/var/lib/cloud/instance/user-data.txt"
 _SHOWN = frozenset({Outcome.WRITTEN, Outcome.READ_BACK})
 
@@ -89,12 +91,9 @@ class _Looker:
             yield told.encode(errors="replace")
 
     def _keys(self, _item: ReceiptItem) -> Iterator[bytes]:
-        """Every line of root's and of the default user's keys, and with the newline that keys may come with."""
-        for home in ("/root", self._home_of_default_user):
-            if home:
-                text = self._run("cat", "--", f"{home}/.ssh/authorized_keys", limit=_DOCUMENT) or b""
-                for line in text.splitlines():
-                    yield from (line, line + b"\n")
+        """What lets root or a regular user in: every line, and with the newline that a key may come with."""
+        for line in self._authorized.splitlines():
+            yield from (line, line + b"\n")
 
     def _metadata(self, _item: ReceiptItem) -> Iterator[bytes]:
         meta = self._cloud_init.get("meta")
@@ -117,15 +116,14 @@ class _Looker:
         return found if isinstance(found, dict) else {}
 
     @cached_property
-    def _home_of_default_user(self) -> str:
-        data = parsed(self._run("cat", _SENSITIVE_DATA, limit=_DOCUMENT) or b"")
-        for key in ("merged_system_cfg", "merged_cfg"):
-            name = _text(_inner(data, key, "system_info", "default_user"), "name")
-            if name:
-                entry = self._run("getent", "passwd", "--", name) or b""
-                fields = entry.decode(errors="replace").split(":")
-                return fields[5] if len(fields) > 5 else ""
-        return ""
+    def _authorized(self) -> bytes:
+        """cloud-init does not say who its default user is (22.4): one of the first regular users."""
+        known = (self._run("getent", "passwd", limit=_DOCUMENT) or b"").decode(errors="replace")
+        users = (line.split(":") for line in known.splitlines())
+        regular = (user[5] for user in users if len(user) == 7 and user[2].isdecimal() and int(user[2][:9]) in _REGULAR)
+        homes = ("/root", *itertools.islice(regular, _USERS))
+        kept = (self._run("cat", "--", f"{home}/.ssh/authorized_keys", limit=_DOCUMENT) for home in homes)
+        return b"\n".join(keys or b"" for keys in kept)
 
     def _run(self, *command: str, limit: int = 4096) -> bytes | None:
         """What a program printed that ended well; None as well when the guest had its time."""
@@ -133,12 +131,6 @@ class _Looker:
             return None
         ended: Program | None = self.agent.run(*command, limit=limit)
         return ended.output if ended is not None and ended.status == 0 else None
-
-
-def _inner(document: Any, *keys: str) -> Any:
-    for key in keys:
-        document = document.get(key) if isinstance(document, dict) else None
-    return document
 
 
 def _text(document: Any, key: str) -> str:
