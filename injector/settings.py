@@ -38,6 +38,22 @@ class Quotas:
 
 
 @dataclass(frozen=True, slots=True)
+class VendorDataSettings:
+    """What the operator says to every guest, as in Nova; ``targets`` are ``name@url``, perhaps with credentials.
+
+    Times in seconds.
+    """
+
+    providers: tuple[str, ...] = ("StaticJSON",)
+    jsonfile: Path | None = None
+    targets: tuple[str, ...] = field(default=(), repr=False)
+    connect_timeout: float = 5.0
+    read_timeout: float = 5.0
+    failure_fatal: bool = False
+    ssl_certfile: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DriveSettings:
     """How a config drive is made; ``skip_versions`` are EC2 ones, as in Nova's ``config_drive_skip_versions``.
 
@@ -58,6 +74,7 @@ class DriveSettings:
     flat_injected: bool = False
     network_template: Path | None = None
     virt_type: str = "kvm"
+    vendor_data: VendorDataSettings = field(default_factory=VendorDataSettings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from injector.settings import (
 _API = ApiSettings(socket=None, socket_group=None)
 _QUOTA = Quotas()
 _DRIVE = DriveSettings()
+_VENDOR = _DRIVE.vendor_data
 _LIBVIRT = LibvirtSettings()
 _IMAGES = ImageSettings()
 _COMPUTE = ComputeSettings()
@@ -101,6 +102,46 @@ API: Sequence[cfg.Opt] = (
         "config_drive_skip_versions",
         default=list(_DRIVE.skip_versions),
         help="EC2 metadata versions that are left out of config drives.",
+    ),
+    cfg.ListOpt(
+        "vendordata_providers",
+        item_type=cfg.types.String(choices=["StaticJSON", "DynamicJSON"]),
+        default=list(_VENDOR.providers),
+        help="Where vendor data come from: a file (vendordata_jsonfile_path), and services "
+        "(vendordata_dynamic_targets). Read by the host that builds.",
+    ),
+    cfg.StrOpt(
+        "vendordata_jsonfile_path",
+        help='A file with a JSON object: vendor_data.json, and "static" in vendor_data2.json. Read at start.',
+    ),
+    cfg.ListOpt(
+        "vendordata_dynamic_targets",
+        secret=True,
+        default=[],
+        help="Services, as name@url: each is asked once a config drive, by a POST that tells it of the server, and its "
+        "JSON is put under its name into vendor_data2.json. Credentials in the URL are sent as basic authentication.",
+    ),
+    cfg.IntOpt(
+        "vendordata_dynamic_connect_timeout",
+        default=int(_VENDOR.connect_timeout),
+        min=3,
+        help="Seconds that connecting to such a service may take.",
+    ),
+    cfg.IntOpt(
+        "vendordata_dynamic_read_timeout",
+        default=int(_VENDOR.read_timeout),
+        min=1,
+        help="Seconds that such a service has to answer once it is connected.",
+    ),
+    cfg.BoolOpt(
+        "vendordata_dynamic_failure_fatal",
+        default=_VENDOR.failure_fatal,
+        help="End the build when such a service fails; else its part is left out, and the log says so.",
+    ),
+    cfg.StrOpt(
+        "vendordata_dynamic_ssl_certfile",
+        default="",
+        help="Certificates of the authorities to trust for https targets; empty: those of this host.",
     ),
 )
 

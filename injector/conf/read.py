@@ -83,6 +83,20 @@ def _drive(conf: cfg.ConfigOpts) -> settings.DriveSettings:
         flat_injected=conf.flat_injected,
         network_template=Path(template) if template else None,
         virt_type="qemu" if conf.libvirt.virt_type == "qemu" else "kvm",
+        vendor_data=_vendor_data(conf),
+    )
+
+
+def _vendor_data(conf: cfg.ConfigOpts) -> settings.VendorDataSettings:
+    file, certificates = conf.api.vendordata_jsonfile_path, conf.api.vendordata_dynamic_ssl_certfile
+    return settings.VendorDataSettings(
+        providers=tuple(conf.api.vendordata_providers),
+        jsonfile=Path(file) if file else None,
+        targets=tuple(conf.api.vendordata_dynamic_targets),
+        connect_timeout=conf.api.vendordata_dynamic_connect_timeout,
+        read_timeout=conf.api.vendordata_dynamic_read_timeout,
+        failure_fatal=conf.api.vendordata_dynamic_failure_fatal,
+        ssl_certfile=Path(certificates) if certificates else None,
     )
 
 

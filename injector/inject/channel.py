@@ -29,7 +29,8 @@ class Delivery:
     """Everything one delivery needs: the record, the payload in clear, the plan and the place on this host.
 
     ``devices`` are those with a tag, as the hypervisor made them. ``ingredients`` are what the channel gathered, or
-    what it had gathered when it made the same before.
+    what it had gathered when it made the same before. ``rehearsal``: nothing will come of it, so nobody outside this
+    host is to be told or asked.
     """
 
     instance: Instance
@@ -38,6 +39,7 @@ class Delivery:
     workspace: Workspace
     devices: tuple[Device, ...] = ()
     ingredients: Ingredients | None = None
+    rehearsal: bool = False
 
 
 class Channel(Protocol):

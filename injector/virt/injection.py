@@ -45,7 +45,8 @@ class Injection:
     def preview(self, delivery: Delivery) -> tuple[PreviewFile, ...]:
         """What the channel would hold. Every file may hold secrets, so none is digested in the open."""
         channel, instance_id = self._channels[delivery.plan.channel], delivery.instance.id
-        contents = channel.contents(replace(delivery, ingredients=channel.gather(delivery)))
+        ingredients = channel.gather(replace(delivery, rehearsal=True))
+        contents = channel.contents(replace(delivery, ingredients=ingredients))
         return tuple(
             PreviewFile(path, len(content), self._vault.digest(instance_id, content))
             for path, content in contents.items()

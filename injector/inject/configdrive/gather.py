@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 from injector.inject.channel import Delivery
 from injector.inject.configdrive.iso9660 import Iso9660Packer
+from injector.inject.configdrive.vendordata import VendorData
 from injector.inject.interfaces import Interfaces
 from injector.model.ingredients import Ingredients
 from injector.model.secret import Secret
@@ -16,11 +19,13 @@ class Gatherer:
     def __init__(self, settings: DriveSettings) -> None:
         self._settings = settings
         template, virt_type = settings.network_template, settings.virt_type
+        self._vendor_data = VendorData(settings.vendor_data)
         self._interfaces = Interfaces(template, virt_type) if settings.flat_injected else None
 
     def gather(self, delivery: Delivery) -> Ingredients:
         """For the first drive of an instance: what was asked for when it was created, dated by the record."""
         instance, settings = delivery.instance, self._settings
+        vendor_data, vendor_data2 = self._vendor_data.gather(delivery)
         return Ingredients(
             made_at=instance.created_at,
             uuid=instance.id,
@@ -28,6 +33,8 @@ class Gatherer:
             format=delivery.plan.drive_format or Iso9660Packer.format,
             metadata=instance.asked_metadata,
             skip_versions=settings.skip_versions,
+            vendor_data=Secret(json.dumps(vendor_data)),
+            vendor_data2=Secret(json.dumps(vendor_data2)),
             network_config=self._network_config(delivery),
             devices=delivery.devices,
         )

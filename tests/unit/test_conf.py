@@ -1,0 +1,75 @@
+"""Options become settings: what an operator writes is what the house works with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from oslo_config import cfg
+
+from injector import conf
+from injector.errors import InvalidRequest
+from injector.settings import DriveSettings, Settings, VendorDataSettings
+
+
+def read(tmp_path: Path, text: str) -> Settings:
+    file = tmp_path / "injector.conf"
+    file.write_text(text)
+    return conf.load(cfg.ConfigOpts(), [f"--config-file={file}"], "1")
+
+
+def test_what_is_not_said_is_the_default_of_the_settings(tmp_path: Path) -> None:
+    assert read(tmp_path, "").drive == DriveSettings()
+
+
+def test_everything_about_drives(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        """
+        [DEFAULT]
+        flat_injected = True
+        injected_network_template = /etc/injector/interfaces
+        [libvirt]
+        virt_type = qemu
+        [api]
+        dhcp_domain = example.org
+        config_drive_skip_versions = 1.0
+        vendordata_providers = DynamicJSON,StaticJSON
+        vendordata_jsonfile_path = /etc/injector/vendor.json
+        vendordata_dynamic_targets = a@http://x/,b@https://ada:s@y/z?q=1
+        vendordata_dynamic_connect_timeout = 3
+        vendordata_dynamic_read_timeout = 7
+        vendordata_dynamic_failure_fatal = yes
+        vendordata_dynamic_ssl_certfile = /etc/ca.pem
+        """.replace("        ", ""),
+    )
+    assert found.drive == DriveSettings(
+        dhcp_domain="example.org",
+        skip_versions=("1.0",),
+        flat_injected=True,
+        network_template=Path("/etc/injector/interfaces"),
+        virt_type="qemu",
+        vendor_data=VendorDataSettings(
+            providers=("DynamicJSON", "StaticJSON"),
+            jsonfile=Path("/etc/injector/vendor.json"),
+            targets=("a@http://x/", "b@https://ada:s@y/z?q=1"),
+            connect_timeout=3,
+            read_timeout=7,
+            failure_fatal=True,
+            ssl_certfile=Path("/etc/ca.pem"),
+        ),
+    )
+    assert "ada" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[api]\nvendordata_providers = StaticXML\n",
+        "[api]\nvendordata_dynamic_connect_timeout = 2\n",
+        "[DEFAULT]\nflat_injected = perhaps\n",
+    ],
+)
+def test_what_means_nothing_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InvalidRequest, match="configuration cannot be used"):
+        read(tmp_path, text)
