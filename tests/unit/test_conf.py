@@ -59,7 +59,7 @@ def test_everything_about_drives(tmp_path: Path) -> None:
             ssl_certfile=Path("/etc/ca.pem"),
         ),
     )
-    assert "ada" not in repr(found)
+    assert "ada:s" not in repr(found)
 
 
 @pytest.mark.parametrize(
