@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 from injector.inject.configdrive import isofields as fields
 from injector.inject.configdrive.isofields import DIRECTORY_MODE, FILE_MODE, SECTOR, Extent, Moment
@@ -19,6 +19,7 @@ from injector.inject.configdrive.tree import Tree
 _SYSTEM_AREA = 16
 _EXTENSION = Extent(_SYSTEM_AREA + 3, len(fields.EXTENSION_ENTRY))
 _FIRST_FREE = _EXTENSION.sector + 1
+_NOT_IN_IDENTIFIERS = re.compile("[^A-Z0-9_]")
 
 
 class Iso9660Packer:
@@ -102,7 +103,7 @@ class _Primary:
         self._date = date
 
     def directory(self, name: str) -> bytes:
-        return re.sub("[^A-Z0-9_]", "_", name.upper()).encode()
+        return _NOT_IN_IDENTIFIERS.sub("_", name.upper()).encode()
 
     def file(self, name: str) -> bytes:
         stem, _, ending = name.partition(".")
@@ -135,27 +136,22 @@ class _Joliet:
         return b""
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):
     """A directory record before it is known where its ``target`` lies: a folder's number, or a path of the tree."""
 
     identifier: bytes
     system_use: bytes
     target: int | str
 
-    @property
-    def length(self) -> int:
-        return fields.record_length(self.identifier, self.system_use)
-
 
 @dataclass(frozen=True, slots=True)
 class _Folder:
-    """A directory as one of the trees has it; ``parent`` is a folder's number, from 0 for the root."""
+    """A directory as one of the trees has it, its rows by sector; ``parent`` is a folder's number, 0 for the root."""
 
     directory: _Directory
     identifier: bytes
     parent: int
-    rows: list[_Row]
+    sectors: list[list[_Row]] = field(default_factory=list)
 
 
 class _Side:
@@ -168,8 +164,8 @@ class _Side:
         self._extents: list[Extent] = []
         self.end = start + 2 * fields.sectors(self._table.size)
         for folder in self._folders:
-            self._extents.append(Extent(self.end, _size(folder.rows)))
-            self.end += fields.sectors(self._extents[-1].size)
+            self._extents.append(Extent(self.end, len(folder.sectors) * SECTOR))
+            self.end += len(folder.sectors)
 
     def described(self, sectors: int, date: Moment) -> fields.Described:
         root = fields.record(fields.SELF, self._extents[0], date, directory=True)
@@ -186,31 +182,32 @@ class _Side:
 
     def directories(self, files: Mapping[str, Extent], date: Moment) -> Iterator[bytes]:
         for folder in self._folders:
-            sector = bytearray()
-            for row in folder.rows:
-                if len(sector) % SECTOR + row.length > SECTOR:
-                    sector += bytes(-len(sector) % SECTOR)
-                directory = isinstance(row.target, int)
-                extent = self._extents[row.target] if isinstance(row.target, int) else files[row.target]
-                sector += fields.record(row.identifier, extent, date, directory=directory, system_use=row.system_use)
-            yield fields.padded(sector)
+            for rows in folder.sectors:
+                yield fields.padded(b"".join(self._record(row, files, date) for row in rows))
+
+    def _record(self, row: _Row, files: Mapping[str, Extent], date: Moment) -> bytes:
+        identifier, system_use, target = row
+        if isinstance(target, int):
+            return fields.record(identifier, self._extents[target], date, directory=True, system_use=system_use)
+        return fields.record(identifier, files[target], date, directory=False, system_use=system_use)
 
 
 def _folders(root: _Directory, names: _Names) -> list[_Folder]:
     """Breadth first, each level in the order of its identifiers, as ECMA-119 (6.9.1) has the path table."""
-    folders = [_Folder(root, fields.SELF, 0, [])]
+    folders = [_Folder(root, fields.SELF, 0)]
     for number, folder in enumerate(folders):
         above = folders[folder.parent].directory
-        folder.rows.append(_Row(fields.SELF, names.of_itself(folder.directory, number == 0), number))
-        folder.rows.append(_Row(fields.PARENT, names.of_itself(above, False), folder.parent))
+        rows = [
+            _Row(fields.SELF, names.of_itself(folder.directory, number == 0), number),
+            _Row(fields.PARENT, names.of_itself(above, False), folder.parent),
+        ]
         for identifier, child in _sorted(folder.directory, names):
             if isinstance(child, _Directory):
-                use = names.of_child(child.name, DIRECTORY_MODE, child.links)
-                folder.rows.append(_Row(identifier, use, len(folders)))
-                folders.append(_Folder(child, identifier, number, []))
+                rows.append(_Row(identifier, names.of_child(child.name, DIRECTORY_MODE, child.links), len(folders)))
+                folders.append(_Folder(child, identifier, number))
             else:
-                use = names.of_child(child.rpartition("/")[2], FILE_MODE, 1)
-                folder.rows.append(_Row(identifier, use, child))
+                rows.append(_Row(identifier, names.of_child(child.rpartition("/")[2], FILE_MODE, 1), child))
+        folder.sectors.extend(_by_sector(rows))
     return folders
 
 
@@ -224,11 +221,15 @@ def _sorted(directory: _Directory, names: _Names) -> list[tuple[bytes, _Director
     return sorted(found.items())
 
 
-def _size(rows: list[_Row]) -> int:
-    """Bytes of a directory in whole sectors: no record crosses from one into the next."""
-    size = 0
+def _by_sector(rows: list[_Row]) -> list[list[_Row]]:
+    """The rows of one directory as they fill its sectors: no record crosses from one into the next."""
+    sectors: list[list[_Row]] = []
+    free = 0
     for row in rows:
-        if size % SECTOR + row.length > SECTOR:
-            size += -size % SECTOR
-        size += row.length
-    return fields.sectors(size) * SECTOR
+        length = fields.record_length(row.identifier, row.system_use)
+        if length > free:
+            sectors.append([])
+            free = SECTOR
+        sectors[-1].append(row)
+        free -= length
+    return sectors

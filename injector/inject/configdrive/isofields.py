@@ -50,8 +50,11 @@ def _both16(number: int) -> bytes:
     return struct.pack("<H", number) + struct.pack(">H", number)
 
 
+_LITTLE, _BIG = struct.Struct("<I").pack, struct.Struct(">I").pack
+
+
 def _both32(number: int) -> bytes:
-    return struct.pack("<I", number) + struct.pack(">I", number)
+    return _LITTLE(number) + _BIG(number)
 
 
 def sectors(size: int) -> int:
@@ -64,6 +67,9 @@ def padded(content: bytes | bytearray) -> bytes:
 
 
 # Directory records.
+
+_RECORD = struct.Struct("<BB8s8s7sBBB4sB")
+_VOLUME = _both16(1)
 
 
 def record_length(identifier: bytes, system_use: bytes) -> int:
@@ -78,21 +84,9 @@ def record_length(identifier: bytes, system_use: bytes) -> int:
 def record(identifier: bytes, extent: Extent, date: Moment, *, directory: bool, system_use: bytes = b"") -> bytes:
     """A directory record (ECMA-119, 9.1)."""
     length = record_length(identifier, system_use)
-    fixed = b"".join(
-        (
-            bytes((length, 0)),
-            _both32(extent.sector),
-            _both32(extent.size),
-            date.short,
-            bytes((_IS_DIRECTORY if directory else 0, 0, 0)),
-            b"\x01\x00\x00\x01",
-            bytes((len(identifier),)),
-            identifier,
-            bytes((len(identifier) + 1) % 2),
-            system_use,
-        )
-    )
-    return fixed.ljust(length, b"\x00")
+    sector, size, flags = _both32(extent.sector), _both32(extent.size), _IS_DIRECTORY if directory else 0
+    fixed = _RECORD.pack(length, 0, sector, size, date.short, flags, 0, 0, _VOLUME, len(identifier))
+    return (fixed + identifier + bytes((len(identifier) + 1) % 2) + system_use).ljust(length, b"\x00")
 
 
 # System use entries: SUSP 1.12 and Rock Ridge 1.09, the versions that every reader knows.
@@ -110,12 +104,14 @@ EXTENSION_ENTRY = b"ER" + bytes((8 + sum(map(len, _EXTENSION)), 1, *map(len, _EX
 _HAS_ATTRIBUTES_AND_TIMES = 0x81
 _HAS_NAME = 0x08
 _MODIFIED_ACCESSED_CHANGED = 0x0E
+_RR = b"RR\x05\x01" + bytes((_HAS_ATTRIBUTES_AND_TIMES | _HAS_NAME,))
+_TF = b"TF\x1a\x01" + bytes((_MODIFIED_ACCESSED_CHANGED,))
+_OWNED_BY_ROOT = _both32(0) * 2
 
 
 def attributes(mode: int, links: int, date: Moment) -> bytes:
     """Mode, number of links, owner root, and all three times."""
-    px = b"PX\x24\x01" + _both32(mode) + _both32(links) + _both32(0) + _both32(0)
-    return px + bytes((*b"TF", 26, 1, _MODIFIED_ACCESSED_CHANGED)) + date.short * 3
+    return b"PX\x24\x01" + _both32(mode) + _both32(links) + _OWNED_BY_ROOT + _TF + date.short * 3
 
 
 def named(name: str, mode: int, links: int, date: Moment) -> bytes:
@@ -123,8 +119,7 @@ def named(name: str, mode: int, links: int, date: Moment) -> bytes:
     text = name.encode()
     if len(text) + 5 > _RECORD_LIMIT:
         raise ValueError("a name is too long for a config drive")
-    present = b"RR\x05\x01" + bytes((_HAS_ATTRIBUTES_AND_TIMES | _HAS_NAME,))
-    return present + bytes((*b"NM", 5 + len(text), 1, 0)) + text + attributes(mode, links, date)
+    return _RR + b"NM" + bytes((5 + len(text), 1, 0)) + text + attributes(mode, links, date)
 
 
 def root_itself(links: int, date: Moment, extension: Extent) -> bytes:
