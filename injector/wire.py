@@ -43,6 +43,7 @@ VERSIONS: Mapping[type[Any], int] = {
     boot.BootRequest: 1,
     flavor.Flavor: 1,
     generation.Drive: 1,
+    generation.Difference: 1,
     generation.Generation: 1,
     generation.Inspection: 1,
     guest.GuestVerdict: 1,

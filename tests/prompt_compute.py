@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from injector.errors import NotFound
 from injector.inject.configdrive.gather import Gatherer
-from injector.model.generation import Generation, Inspection, Refresh
+from injector.model.generation import Change, Difference, Generation, Inspection, Refresh
 from injector.model.host import HostFacts
 from injector.model.ingredients import Ingredients
 from injector.model.instance import Fault, Instance, State, Step
@@ -69,6 +69,12 @@ class PromptCompute:
         assert instance.payload is not None
         plan, _ = _delivered(instance)
         return Preview(self._facts.name, plan, (_PREVIEWED,), "<domain/>")
+
+    def differences(self, instance_id: str) -> tuple[Difference, ...]:
+        instance = self._dispatcher.assignment(self._facts.name, instance_id)
+        if instance is None or instance.metadata == instance.asked_metadata:
+            return ()
+        return (Difference("openstack/latest/meta_data.json#/meta", Change.CHANGED),)
 
     def verify(self, instance_id: str) -> Inspection:
         instance = self._dispatcher.assignment(self._facts.name, instance_id)

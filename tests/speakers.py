@@ -46,6 +46,7 @@ class Speaker(Protocol):
     def generations(self, server_id: str) -> list[Document]: ...
     def compare(self, server_id: str, one: int, other: int) -> list[Document]: ...
     def verify(self, server_id: str) -> Document: ...
+    def diff(self, server_id: str) -> list[Document]: ...
     def metadata(self, server_id: str) -> Document: ...
     def set_metadata(self, server_id: str, metadata: Mapping[str, str], replace: bool) -> Document: ...
     def delete_metadata(self, server_id: str, key: str) -> None: ...
@@ -126,6 +127,9 @@ class RestSpeaker:
         asked = {"compare": f"{one},{other}"}
         found = self._ask("GET", f"/v2.1/servers/{server_id}/injector-generations", params=asked)
         return list(found["differences"])
+
+    def diff(self, server_id: str) -> list[Document]:
+        return list(self._ask("GET", f"/v2.1/servers/{server_id}/injector-diff")["differences"])
 
     def verify(self, server_id: str) -> Document:
         return dict(self._ask("GET", f"/v2.1/servers/{server_id}/injector-verify")["verify"])
@@ -230,6 +234,10 @@ class RpcSpeaker:
     def compare(self, server_id: str, one: int, other: int) -> list[Document]:
         with _refusals():
             return self._client.compare_generations(server_id, one, other)
+
+    def diff(self, server_id: str) -> list[Document]:
+        with _refusals():
+            return self._client.diff(server_id)
 
     def verify(self, server_id: str) -> Document:
         with _refusals():

@@ -53,6 +53,7 @@ def routes(do: Operations) -> Iterator[Route]:
         Route("/v2.1/servers/{server_id}/injector-receipt", servers, "receipt"),
         Route("/v2.1/servers/{server_id}/injector-generations", drives, "generations"),
         Route("/v2.1/servers/{server_id}/injector-verify", drives, "verify"),
+        Route("/v2.1/servers/{server_id}/injector-diff", drives, "diff"),
         Route("/v2.1/servers/{server_id}/metadata", metadata),
         Route("/v2.1/servers/{server_id}/metadata/{key}", metadata, "item"),
         Route("/v2.1/os-keypairs", keypairs, "collection"),

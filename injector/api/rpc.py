@@ -26,7 +26,7 @@ class ApiEndpoint:
     version = VERSION
     methods = (
         *("create_servers", "preview_server", "find_servers", "show_server", "delete_server", "act", "show_receipt"),
-        *("find_generations", "compare_generations", "verify_server"),
+        *("find_generations", "compare_generations", "verify_server", "diff_server"),
         *("show_metadata", "set_metadata", "delete_metadata"),
         *("create_keypair", "find_keypairs", "show_keypair", "delete_keypair"),
         *("create_flavor", "find_flavors", "show_flavor", "delete_flavor"),
@@ -72,6 +72,9 @@ class ApiEndpoint:
     def compare_generations(self, context: Context, server_id: str, pair: str) -> list[Document]:
         found = self._do.drives.compare(context, _text(server_id), _text(pair))
         return [drives.difference(one) for one in found]
+
+    def diff_server(self, context: Context, server_id: str) -> list[Document]:
+        return [drives.difference(one) for one in self._do.drives.differences(context, _text(server_id))]
 
     def verify_server(self, context: Context, server_id: str) -> Document:
         return drives.inspection(server_id, self._do.drives.verify(context, _text(server_id)))

@@ -82,6 +82,22 @@ class Generations(ApiLister):
         return [{"What": one["what"], "Change": one["change"]} for one in found]
 
 
+class Diff(ApiLister):
+    """Show what a refresh now would change on a server's config drive."""
+
+    titles = ("What", "Change")
+
+    def arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("server", metavar="SERVER", help="name or id")
+
+    def rows(self) -> Iterable[Mapping[str, Any]]:
+        identity = find_id(self.session, SERVER, self.args.server)
+        found = self.session.get(f"{SERVER.path}/{identity}/injector-diff")["differences"]
+        if not found:
+            self.say("a refresh now would change nothing but the drive's date")
+        return [{"What": one["what"], "Change": one["change"]} for one in found]
+
+
 class Verify(ApiShower):
     """Compare the config drive of a server, as it lies on its host now, with its receipt."""
 

@@ -19,7 +19,7 @@ from injector.compute.verdict import Action, Judgement, judge
 from injector.compute.watch import Watch
 from injector.errors import HostError, InjectorError, NotFound
 from injector.model.context import Context
-from injector.model.generation import Inspection
+from injector.model.generation import Difference, Inspection
 from injector.model.host import HostFacts
 from injector.model.hostile import harmless
 from injector.model.instance import WORKING, Instance, State, Step
@@ -109,6 +109,12 @@ class ComputeManager:
         if instance is None:
             raise NotFound(f"Instance {instance_id} could not be found.", field="server")
         return self._host.driver.verify(instance)
+
+    def differences(self, instance_id: str) -> tuple[Difference, ...]:
+        instance = self._assignment(instance_id)
+        if instance is None:
+            raise NotFound(f"Instance {instance_id} could not be found.", field="server")
+        return self._host.driver.differences(instance)
 
     def facts(self) -> HostFacts:
         return self._host.driver.facts()

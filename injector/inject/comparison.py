@@ -1,36 +1,23 @@
-"""How two config drives of a guest differ: item by item, by digests and names, never by contents; pure."""
+"""How two config drives of a guest differ: by items or by files, in digests and names, never in contents; pure."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from typing import Any
 
 from injector.inject.plan import describe
 from injector.inject.receipt import Thing, things
-from injector.model.generation import Generation
+from injector.model.generation import Change, Difference, Generation
+from injector.model.hostile import one_line
 from injector.model.ingredients import Ingredients
 from injector.model.receipt import Outcome, Receipt, ReceiptItem
 
 _ABSENT = frozenset({Outcome.REFUSED, Outcome.LEFT_OUT})
 _ITEMS = frozenset({"hostname", "metadata"})
-
-
-class Change(StrEnum):
-    """What became of something from the one drive to the other."""
-
-    ADDED = "added"
-    REMOVED = "removed"
-    CHANGED = "changed"
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """``what`` in words for people."""
-
-    what: str
-    change: Change
+_PLACE = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +60,36 @@ def _of_ingredients(one: Ingredients, other: Ingredients) -> tuple[Difference, .
         for name in names
         if getattr(one, name) != getattr(other, name)
     )
+
+
+# The other versions say the same, as far as they know it.
+_SHOWN = ("openstack/latest/", "openstack/content/", "ec2/latest/")
+
+
+def compare_trees(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> tuple[Difference, ...]:
+    """File by file, documents by the JSON pointers of what differs in them; of all versions only the newest."""
+    paths = [path for path in dict.fromkeys([*before, *after]) if path.startswith(_SHOWN)]
+    return tuple(found for path in paths for found in _of_file(path, before.get(path), after.get(path)))
+
+
+def _of_file(path: str, before: bytes | None, after: bytes | None) -> Iterator[Difference]:
+    if before is None or after is None:
+        yield Difference(path, Change.ADDED if before is None else Change.REMOVED)
+    elif before != after and path.endswith(".json"):
+        yield from _of_value(f"{path}#", json.loads(before), json.loads(after))
+    elif before != after:
+        yield Difference(path, Change.CHANGED)
+
+
+def _of_value(place: str, before: Any, after: Any) -> Iterator[Difference]:
+    if before == after:
+        return
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        yield Difference(one_line(place, _PLACE), Change.CHANGED)
+        return
+    for key in dict.fromkeys([*before, *after]):
+        below = f"{place}/{key.replace('~', '~0').replace('/', '~1')}"
+        if key in before and key in after:
+            yield from _of_value(below, before[key], after[key])
+        else:
+            yield Difference(one_line(below, _PLACE), Change.ADDED if key in after else Change.REMOVED)

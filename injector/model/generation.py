@@ -97,3 +97,19 @@ def kept(numbers: Iterable[int], current: int, keep: int) -> frozenset[int]:
     """Which generations stay: the newest ``keep`` of them, and the current one."""
     known = frozenset(numbers)
     return frozenset(sorted(known)[-keep:]) | (known & {current})
+
+
+class Change(StrEnum):
+    """What became of something from the one drive to the other."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """``what`` in words for people."""
+
+    what: str
+    change: Change

@@ -221,6 +221,11 @@ class Client:
         found: list[Document] = self._call("compare_generations", server_id=server_id, pair=f"{one},{other}")
         return found
 
+    def diff(self, server_id: str) -> list[Document]:
+        """What a refresh now would change on the config drive: names of files and of what is in them."""
+        found: list[Document] = self._call("diff_server", server_id=server_id)
+        return found
+
     def verify(self, server_id: str) -> Document:
         """Whether the drive on the host is what was delivered, and a sentence for each difference."""
         return self._document("verify_server", server_id=server_id)

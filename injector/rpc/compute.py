@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from injector import wire
-from injector.model.generation import Inspection
+from injector.model.generation import Difference, Inspection
 from injector.model.host import HostFacts
 from injector.model.instance import Instance
 from injector.model.preview import Preview
@@ -37,6 +37,10 @@ class Compute(Protocol):
         """Compare the current config drive with its receipt; NotFound when there is none."""
         ...
 
+    def differences(self, instance_id: str) -> tuple[Difference, ...]:
+        """What a refresh now would change on the config drive; NotFound when there is none."""
+        ...
+
     def facts(self) -> HostFacts:
         """What the host is and can carry, looked at now."""
         ...
@@ -46,7 +50,7 @@ class ComputeEndpoint:
     """A compute behind the bus: values in and out of their wire form."""
 
     version = VERSION
-    methods = ("ring", "console", "preview", "verify", "facts")
+    methods = ("ring", "console", "preview", "verify", "differences", "facts")
 
     def __init__(self, compute: Compute) -> None:
         self._compute = compute
@@ -62,6 +66,9 @@ class ComputeEndpoint:
 
     def verify(self, instance_id: str) -> dict[str, Any]:
         return wire.pack(self._compute.verify(instance_id))
+
+    def differences(self, instance_id: str) -> list[dict[str, Any]]:
+        return [wire.pack(one) for one in self._compute.differences(instance_id)]
 
     def facts(self) -> dict[str, Any]:
         return wire.pack(self._compute.facts())
@@ -89,6 +96,10 @@ class ComputeClient:
         reply = self._bus.call(TOPIC, "verify", server=host, version=VERSION, instance_id=instance_id)
         found: Inspection = wire.unpack(reply, Inspection)
         return found
+
+    def differences(self, host: str, instance_id: str) -> tuple[Difference, ...]:
+        reply = self._bus.call(TOPIC, "differences", server=host, version=VERSION, instance_id=instance_id)
+        return tuple(wire.unpack(one, Difference) for one in reply)
 
     def facts(self, host: str) -> HostFacts:
         facts: HostFacts = wire.unpack(self._bus.call(TOPIC, "facts", server=host, version=VERSION), HostFacts)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from injector.model.generation import Drive, Generation, Inspection
+from injector.model.generation import Difference, Drive, Generation, Inspection
 from injector.model.guest import GuestVerdict
 from injector.model.host import HostFacts
 from injector.model.instance import Instance, State, Step
@@ -110,6 +110,10 @@ class Driver(Protocol):
 
     def verify(self, instance: Instance) -> Inspection:
         """Compare the current drive with its receipt; NotFound when there is none."""
+        ...
+
+    def differences(self, instance: Instance) -> tuple[Difference, ...]:
+        """What a refresh now would change on the drive; NotFound when there is none."""
         ...
 
     def mend_forwards(self, instance: Instance) -> None:

@@ -25,7 +25,7 @@ from injector.errors import HypervisorRefused
 from injector.images.cache import BaseCache
 from injector.images.fit import root_disk_bytes
 from injector.inject.channel import Delivery
-from injector.model.generation import Inspection
+from injector.model.generation import Difference, Inspection
 from injector.model.guest import GuestVerdict
 from injector.model.host import HostFacts, Verdict
 from injector.model.ingredients import Bus, Device
@@ -187,6 +187,9 @@ class FakeDriver:
 
     def verify(self, instance: Instance) -> Inspection:
         return self._drives.verify(instance, self._workspace(instance.id))
+
+    def differences(self, instance: Instance) -> tuple[Difference, ...]:
+        return self._drives.differences(instance, self._workspace(instance.id))
 
     def state(self, instance_id: str) -> State | None:
         guest = self._guests.get(instance_id)

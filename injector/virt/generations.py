@@ -14,9 +14,10 @@ from pathlib import Path
 from injector import wire
 from injector.errors import HostError, InternalError, NotFound
 from injector.inject.channel import Delivery
+from injector.inject.comparison import compare_trees
 from injector.inject.configdrive.channel import ConfigDriveChannel
 from injector.inject.plan import canonical
-from injector.model.generation import Drive, Generation, Inspection, Refresh
+from injector.model.generation import Difference, Drive, Generation, Inspection, Refresh
 from injector.model.ingredients import Device, Ingredients
 from injector.model.instance import Instance
 from injector.model.payload import Item, ItemKind, Payload
@@ -130,6 +131,26 @@ class Drives:
         place = replace(home, generation=instance.generation)
         differences = self._channel.verify(place, instance.receipt)
         return Inspection(instance.generation, differences, _noted(home).get(instance.generation))
+
+    def differences(
+        self, instance: Instance, home: Workspace, devices: tuple[Device, ...] = ()
+    ) -> tuple[Difference, ...]:
+        """What a drive made now, of the same date and id, would have otherwise than the current one.
+
+        NotFound when there is none.
+        """
+        if not instance.generation:
+            raise NotFound(f"Instance {instance.id} has no config drive.", field="config_drive")
+        drive = self._fetch(instance.id)
+        payload = self._vault.unseal(instance.id, drive.payload)
+        generation = _numbered(drive, instance.generation)
+        kept = self._vault.open(instance.id, generation.ingredients, Ingredients)
+        wanted = Refresh(generation.number, generation.made_at, running=True)
+        now = replace(self._gather(instance, payload, home, wanted, generation.uuid), devices=devices)
+        before, after = (
+            self._channel.contents(_delivery(instance, payload, ingredients, home)) for ingredients in (kept, now)
+        )
+        return compare_trees(before, after)
 
     def prune(self, instance_id: str, home: Workspace, inserted: int) -> None:
         """Remove the files of generations that nobody keeps any more, but never the one that the guest runs with."""

@@ -720,3 +720,13 @@ def test_hosts_and_limits(ask: Speaker, server: Document) -> None:
     limits = ask.limits()
     assert (limits["maxPersonality"], limits["maxPersonalitySize"], limits["maxServerMeta"]) == (5, 10240, 128)
     assert (limits["totalInstancesUsed"], limits["totalRAMUsed"]) == (1, 512)
+
+
+def test_a_diff_says_what_a_refresh_now_would_change(ask: Speaker, server: Document) -> None:
+    server_id = booted(ask, server | {"metadata": {"role": "web"}})
+    assert ask.diff(server_id) == []
+    ask.set_metadata(server_id, {"role": "db"}, replace=False)
+    assert ask.diff(server_id) == [{"what": "openstack/latest/meta_data.json#/meta", "change": "changed"}]
+    with pytest.raises(Refusal) as refusal:
+        ask.diff(NOBODY)
+    assert refusal.value.status == 404

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from injector.inject.comparison import Change, Difference, Side, compare
-from injector.model.generation import kept
+from injector.inject.comparison import Side, compare, compare_trees
+from injector.model.generation import Change, Difference, kept
 from injector.model.payload import ItemKind
 from injector.model.receipt import Outcome, ReceiptItem
 from injector.model.secret import Secret
@@ -56,3 +56,33 @@ def test_the_newest_are_kept_and_the_current_one_always() -> None:
     assert kept([1, 2, 3, 4], current=1, keep=2) == {1, 3, 4}
     assert kept([1], current=1, keep=5) == {1}
     assert kept([2], current=1, keep=1) == {2}
+
+
+def test_trees_differ_by_files_and_by_what_is_in_documents() -> None:
+    document = "openstack/latest/meta_data.json"
+    before = {
+        document: b'{"meta": {"a/b": "1", "gone": "x"}, "n": 1}',
+        "openstack/content/0000": b"x",
+        "ec2/latest/x": b"",
+    }
+    after = {document: b'{"meta": {"a/b": "geheim"}, "n": 1, "new": []}', "openstack/content/0000": b"y"}
+    assert compare_trees(before, after) == (
+        Difference(f"{document}#/meta/a~1b", Change.CHANGED),
+        Difference(f"{document}#/meta/gone", Change.REMOVED),
+        Difference(f"{document}#/new", Change.ADDED),
+        Difference("openstack/content/0000", Change.CHANGED),
+        Difference("ec2/latest/x", Change.REMOVED),
+    )
+    assert compare_trees(after, after) == ()
+
+
+def test_of_versions_that_say_the_same_the_newest_speaks() -> None:
+    names = ("2018-08-27", "latest")
+    before = {f"openstack/{name}/user_data": b"1" for name in names}
+    after = {f"openstack/{name}/user_data": b"2" for name in names}
+    assert compare_trees(before, after) == (Difference("openstack/latest/user_data", Change.CHANGED),)
+
+
+def test_a_name_in_a_document_cannot_steer_a_terminal() -> None:
+    (found,) = compare_trees({"ec2/latest/a.json": b"{}"}, {"ec2/latest/a.json": b'{"\\u001b[2J": 1}'})
+    assert "\x1b" not in found.what

@@ -22,6 +22,7 @@ from tests import builders
 FINGERPRINTS = {
     "BootRequest": (1, "7ce168fcc608054c"),
     "Drive": (1, "f8fa266dfb30a8c7"),
+    "Difference": (1, "9452cbe328aff779"),
     "Entering": (1, "bdad9ec0d4393012"),
     "Failed": (1, "5e0fe094bb112886"),
     "Flavor": (1, "e66f1f114f128805"),

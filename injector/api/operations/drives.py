@@ -9,9 +9,9 @@ from typing import Protocol
 from injector.api import schemas
 from injector.db import Store
 from injector.errors import Conflict, InvalidRequest, NotFound
-from injector.inject.comparison import Difference, Side, compare
+from injector.inject.comparison import Side, compare
 from injector.model.context import Context
-from injector.model.generation import BACK_TO_ANOTHER, Generation, IdPolicy, Inspection
+from injector.model.generation import BACK_TO_ANOTHER, Difference, Generation, IdPolicy, Inspection
 from injector.model.ingredients import Ingredients
 from injector.model.instance import Instance
 from injector.rpc.dispatcher import Dispatcher
@@ -28,6 +28,8 @@ class Verifiers(Protocol):
     """Where drives are looked at: ``injector.rpc.compute.ComputeClient``."""
 
     def verify(self, host: str, instance_id: str) -> Inspection: ...
+
+    def differences(self, host: str, instance_id: str) -> tuple[Difference, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +90,17 @@ class Drives:
 
     def verify(self, context: Context, instance_id: str) -> Inspection:
         """As the host finds the current drive now; Conflict when nothing was delivered, NotFound without a drive."""
+        return self._hosts.verify(self._host_of(context, instance_id), instance_id)
+
+    def differences(self, context: Context, instance_id: str) -> tuple[Difference, ...]:
+        """What a refresh now would change; Conflict when nothing was delivered, NotFound without a drive."""
+        return self._hosts.differences(self._host_of(context, instance_id), instance_id)
+
+    def _host_of(self, context: Context, instance_id: str) -> str:
         instance = self._own(context, instance_id)
         if instance.host is None or instance.launched_at is None:
             raise Conflict(f"Instance {instance_id} is not ready: nothing was delivered to it so far.", field="server")
-        return self._hosts.verify(instance.host, instance_id)
+        return instance.host
 
     def _own(self, context: Context, instance_id: str) -> Instance:
         instance = self._store.instance(instance_id)

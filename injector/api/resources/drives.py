@@ -1,4 +1,4 @@
-"""``/servers/{id}/injector-generations`` and ``injector-verify``: the config drives of a server."""
+"""``/servers/{id}/injector-generations``, ``injector-verify``, ``injector-diff``: the config drives of a server."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ class DriveResource:
             return
         instance, kept = self._drives.generations(req.caller, server_id)
         answer(resp, {"generations": [views.generation(one, instance) for one in kept]})
+
+    def on_get_diff(self, req: ApiRequest, resp: Response, server_id: str) -> None:
+        found = self._drives.differences(req.caller, server_id)
+        answer(resp, {"differences": [views.difference(one) for one in found]})
 
     def on_get_verify(self, req: ApiRequest, resp: Response, server_id: str) -> None:
         answer(resp, {"verify": views.inspection(server_id, self._drives.verify(req.caller, server_id))})

@@ -5,8 +5,7 @@ from __future__ import annotations
 from injector.api.operations.drives import Begun
 from injector.api.views.delivery import receipt_items
 from injector.api.views.viewpoint import Document, exact
-from injector.inject.comparison import Difference
-from injector.model.generation import Generation, Inspection
+from injector.model.generation import Difference, Generation, Inspection
 from injector.model.instance import Instance, State
 
 COLD_START = "the next cold start: a stop and start, or a reboot asked of injector; not one from within the guest"

@@ -17,7 +17,7 @@ from xml.etree.ElementTree import Element
 from injector.errors import HostError, HypervisorRefused
 from injector.images.cache import BaseCache
 from injector.inject.channel import Delivery, Fitting
-from injector.model.generation import Inspection
+from injector.model.generation import Difference, Inspection
 from injector.model.guest import GuestVerdict
 from injector.model.host import HostFacts, Verdict
 from injector.model.ingredients import Device
@@ -246,6 +246,10 @@ class LibvirtDriver:
 
     def verify(self, instance: Instance) -> Inspection:
         return self._drives.verify(instance, self._workspace(instance.id))
+
+    def differences(self, instance: Instance) -> tuple[Difference, ...]:
+        tagged = _tagged(instance, self._required(instance).xml)
+        return self._drives.differences(instance, self._workspace(instance.id), tagged)
 
     def _drive(self, instance_id: str, number: int) -> Path:
         return Workspace(self._settings.instances_dir, instance_id, number).config_drive
