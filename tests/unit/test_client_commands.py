@@ -681,3 +681,98 @@ def test_a_server_that_is_not_there(run: Run, tmp_path: Path) -> None:
         assert result.code == Exit.UNREACHABLE
         assert "is the daemon running" in result.err
         assert result.err.count("\n") == 1
+
+
+# config drives
+
+REFRESHED = {"injector:generation": 2, "injector:drive_in_guest": "now", "injector:fault": None}
+BEGUN = {"generation": 2, "policy": "keep-id", "meaning": "the id stays", "when": "at once"}
+
+
+def a_generation(number: int, **changes: Any) -> dict[str, Any]:
+    known: dict[str, Any] = {"number": number, "current": number == 2, "inserted": number == 2, "policy": None}
+    return known | {"uuid": ID, "made_at": "2026-03-01T12:00:00+00:00", "drive_digest": str(number) * 64} | changes
+
+
+def kept(api: CannedApi, *numbers: int) -> None:
+    found = {"generations": [a_generation(number) for number in numbers]}
+    api.answer("GET", f"{SERVERS}/{ID}/injector-generations", found)
+
+
+@pytest.mark.parametrize(
+    ("words", "asked", "meaning"),
+    [
+        ((), {"policy": "keep-id"}, "does not read the drive"),
+        (("--policy", "new-id"), {"policy": "new-id"}, "runs again"),
+        (("--to", "2"), {"to": 2}, "the id stays"),
+    ],
+)
+def test_refresh_says_what_it_means_and_waits(
+    run: Run, api: CannedApi, words: tuple[str, ...], asked: dict[str, Any], meaning: str
+) -> None:
+    api.answer("POST", f"{SERVERS}/{ID}/action", {"refresh": BEGUN}, status=202)
+    working = a_server(**{"OS-EXT-STS:task_state": "refreshing"})
+    api.answer("GET", f"{SERVERS}/{ID}", {"server": working}, {"server": a_server(**REFRESHED)})
+    kept(api, 1, 2)
+    result = run("refresh", "vm", *words, "-f", "json")
+    assert result.code == Exit.OK, result.err
+    assert api.said("POST")[0].json == {"injector:refresh": asked}
+    assert meaning in result.err
+    assert "at once" in result.err
+    shown = result.json
+    assert (shown["generation"], shown["drive_in_guest"], shown["drive_sha256"]) == (2, "now", "2" * 64)
+
+
+def test_the_meaning_of_a_policy_is_told_before_anything_is_asked(run: Run, api: CannedApi) -> None:
+    api.answer("POST", f"{SERVERS}/{ID}/action", fault(409, "the instance has no config drive: why"))
+    result = run("refresh", "vm")
+    assert result.code == Exit.REFUSED
+    said, error = result.err.splitlines()
+    assert said.startswith("keep-id: ")
+    assert "no config drive: why" in error
+
+
+def test_a_refresh_that_fails_says_why(run: Run, api: CannedApi) -> None:
+    api.answer("POST", f"{SERVERS}/{ID}/action", {"refresh": BEGUN}, status=202)
+    failed = a_server(**{"injector:generation": 1, "injector:fault": "the disk is full"})
+    api.answer("GET", f"{SERVERS}/{ID}", {"server": failed})
+    result = run("refresh", "vm")
+    assert (result.code, result.out) == (Exit.REFUSED, "")
+    assert "keeps config drive 1: the disk is full" in result.err
+
+
+def test_policy_and_going_back_do_not_go_together(run: Run, api: CannedApi) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run("refresh", "vm", "--to", "1", "--policy", "new-id")
+    assert ended.value.code == Exit.USAGE
+    assert api.asked == []
+
+
+def test_generations_are_listed_and_compared(run: Run, api: CannedApi) -> None:
+    kept(api, 1, 2)
+    listed = run("generations", "vm", "-f", "json").json
+    assert [(one["Generation"], one["Current"], one["In guest"]) for one in listed] == [
+        (1, False, False),
+        (2, True, True),
+    ]
+    changes = {"differences": [{"what": "metadata", "change": "changed"}]}
+    api.answer("GET", f"{SERVERS}/{ID}/injector-generations", changes)
+    assert run("generations", "vm", "--compare", "1", "2", "-f", "value").out == "metadata changed\n"
+    assert api.asked[-1].query == {"compare": "1,2"}
+    api.answer("GET", f"{SERVERS}/{ID}/injector-generations", {"differences": []})
+    assert "same to the byte" in run("generations", "vm", "--compare", "2", "2").err
+
+
+@pytest.mark.parametrize(
+    ("differences", "code", "verdict"),
+    [([], Exit.OK, "intact"), (["user-data: another content"], Exit.NOT_INTACT, "not intact")],
+)
+def test_verify_ends_with_a_code_of_its_own(
+    run: Run, api: CannedApi, differences: list[str], code: Exit, verdict: str
+) -> None:
+    found = {"generation": 1, "intact": not differences, "differences": differences, "made_again": None}
+    api.answer("GET", f"{SERVERS}/{ID}/injector-verify", {"verify": found})
+    result = run("verify", "vm", "-f", "json")
+    assert result.code == code
+    assert (result.json["verdict"], result.json["differences"]) == (verdict, differences)
+    assert ("not what was delivered" in result.err) is bool(differences)
