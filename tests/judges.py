@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from injector.system.process import run
+
+_SECTOR = 2048
+# "-r--r--r--   1    0    0            2048 Mar  1 2026 [     22 00]  name "
+_LISTED = re.compile(r"\S+ +\d+ +\d+ +\d+ +(?P<size>\d+) \w+ +\d+ +\d+ \[ *(?P<extent>\d+) \d\d\]  (?P<name>.+) ")
 
 
 def _ask(*argv: str | Path) -> bytes:
@@ -17,6 +22,25 @@ def isoinfo_tree(drive: Path, names: str) -> dict[str, bytes]:
     directories = {path.rpartition("/")[0] for path in listing}
     files = [path for path in listing if path not in directories]
     return {path.lstrip("/"): _ask("isoinfo", names, "-i", drive, "-x", path) for path in files}
+
+
+def isoinfo_extents(drive: Path, names: str) -> dict[str, bytes]:
+    """Every file where isoinfo sees it lie: one call for a whole drive, where ``isoinfo_tree`` needs one a file.
+
+    ValueError for a line it does not understand.
+    """
+    image, directory = drive.read_bytes(), ""
+    found: dict[str, bytes] = {}
+    for line in _ask("isoinfo", names, "-l", "-i", drive).decode().splitlines():
+        if line.startswith("Directory listing of /"):
+            directory = line.removeprefix("Directory listing of /")
+        elif line.startswith("-"):
+            match = _LISTED.fullmatch(line)
+            if match is None:
+                raise ValueError(f"isoinfo says {line!r}")
+            start, size = int(match["extent"]) * _SECTOR, int(match["size"])
+            found[directory + match["name"]] = image[start : start + size]
+    return found
 
 
 def isoinfo_listing(drive: Path) -> list[str]:

@@ -387,6 +387,21 @@ def test_verify_names_the_items_that_changed(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("drive_format", FORMATS)
+def test_verify_does_not_take_a_digest_for_the_truth(drive_format: str, tmp_path: Path) -> None:
+    """A drive that is the receipt's to the byte and holds something else, and one that holds nothing."""
+    delivery = a_delivery(tmp_path, drive_format=drive_format)
+    receipt = drive_channel().deliver(delivery)
+    drive = delivery.workspace.config_drive
+    for image, complaint in (
+        (drive.read_bytes().replace(b"#!/bin/sh\ntrue\n", b"#!/bin/sh\ntalk\n"), "user-data: another content"),
+        (b"\0" * 65536, "the config drive cannot be read"),
+    ):
+        _overwrite(drive, image)
+        claimed = replace(receipt, drive_digest=hashlib.sha256(image).hexdigest())
+        assert drive_channel().verify(delivery.workspace, claimed) == (complaint,)
+
+
 def test_verify_of_a_drive_that_is_gone_or_damaged(tmp_path: Path) -> None:
     delivery = a_delivery(tmp_path)
     receipt = drive_channel().deliver(delivery)
