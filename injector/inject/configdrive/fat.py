@@ -1,6 +1,7 @@
 """Reads a vfat config drive back: FAT12 and FAT16 with long names, by a reader that shares nothing with the writer.
 
-Pure, over bytes. Damaged structures raise ValueError; nothing is followed twice.
+Pure, over bytes. Damaged structures raise ValueError. No cluster is read twice, so that damage costs no more than the
+image has bytes: chains that join would otherwise make megabytes of every directory.
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ class _Geometry:
     data: int
     cluster: int
     clusters: int
+
+    @property
+    def wide(self) -> bool:
+        """Whether the numbers of clusters have 16 bits and not 12."""
+        return self.clusters >= _FAT12_CLUSTERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,7 @@ class _Reader:
     def __init__(self, image: bytes) -> None:
         self._image = image
         self._geometry = _geometry(image)
+        self._visited: set[int] = set()
 
     def label(self) -> str:
         entries = _entries(self._image[self._geometry.root])
@@ -64,15 +71,13 @@ class _Reader:
     def files(self) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
         waiting = [("", self._image[self._geometry.root])]
-        entered: set[int] = set()
         for path, content in waiting:
             for entry in _entries(content):
                 if entry.attributes & _LABEL or entry.name in (".", ".."):
                     continue
+                if not entry.name or "/" in entry.name or path + entry.name in found:
+                    raise ValueError("a file has no name of its own")
                 if entry.attributes & _DIRECTORY:
-                    if entry.cluster in entered:
-                        raise ValueError("a directory is reached twice")
-                    entered.add(entry.cluster)
                     waiting.append((f"{path}{entry.name}/", self._content(entry.cluster)))
                 else:
                     found[path + entry.name] = self._file(entry)
@@ -85,19 +90,26 @@ class _Reader:
         return content[: entry.size]
 
     def _content(self, cluster: int) -> bytes:
-        where, parts, visited = self._geometry, [], set()
+        where, parts = self._geometry, []
         while 2 <= cluster < where.clusters + 2:
-            if cluster in visited:
-                raise ValueError("a chain of clusters bites its tail")
-            visited.add(cluster)
+            if cluster in self._visited:
+                raise ValueError("a cluster is reached twice")
+            self._visited.add(cluster)
             start = where.data + (cluster - 2) * where.cluster
             parts.append(self._image[start : start + where.cluster])
             cluster = self._next(cluster)
+        if cluster < self._end:
+            raise ValueError("a chain of clusters does not end")
         return b"".join(parts)
+
+    @property
+    def _end(self) -> int:
+        """The smallest number that ends a chain."""
+        return 0xFFF8 if self._geometry.wide else 0x0FF8
 
     def _next(self, cluster: int) -> int:
         fat = self._geometry.fat
-        if self._geometry.clusters >= _FAT12_CLUSTERS:
+        if self._geometry.wide:
             return int(struct.unpack_from("<H", self._image, fat + cluster * 2)[0])
         (pair,) = struct.unpack_from("<H", self._image, fat + cluster * 3 // 2)
         return int(pair >> 4 if cluster % 2 else pair & 0x0FFF)
