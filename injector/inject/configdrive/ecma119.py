@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 Image = bytes | bytearray | memoryview
 
@@ -16,6 +17,8 @@ _FIRST_DESCRIPTOR = 16 * SECTOR
 _ROOT_RECORD = 156
 _DIRECTORY = 0x02
 _MORE_EXTENTS = 0x80
+
+_FIXED_PART = struct.Struct("<B x I 4x I 4x 7x B 6x B")
 
 PRIMARY, SUPPLEMENTARY, TERMINATOR = 1, 2, 255
 
@@ -28,8 +31,7 @@ class Descriptor:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One directory record at ``offset``; ``start`` and ``size`` (bytes) are of the content it names."""
 
     offset: int
@@ -77,7 +79,7 @@ def children(image: Image, directory: Record) -> Iterator[Record]:
 
 
 def _record(image: Image, offset: int) -> Record:
-    length, extent, size, flags, name_length = struct.unpack_from("<B x I 4x I 4x 7x B 6x B", image, offset)
+    length, extent, size, flags, name_length = _FIXED_PART.unpack_from(image, offset)
     if flags & _MORE_EXTENTS:
         raise ValueError("a file in several extents")
     name_end = offset + 33 + name_length

@@ -14,10 +14,18 @@ from injector.model.payload import ItemKind
 from injector.model.secret import Secret
 
 
+_DOCUMENTS = ("meta_data.json", "user_data", "network_data.json")
+"""What ``seen_on`` looks at in the directory of a version; what they refer to lies outside of it, once for all."""
+
+
 def versions_on(tree: Tree) -> tuple[str, ...]:
-    """Every OpenStack version directory of the drive."""
+    """The OpenStack versions of the drive, newest first; of those that tell the very same, the newest alone."""
     parts = (path.split("/") for path in tree)
-    return tuple(part[1] for part in parts if part[0] == "openstack" and part[2:] == ["meta_data.json"])
+    versions = (part[1] for part in parts if part[0] == "openstack" and part[2:] == ["meta_data.json"])
+    newest: dict[tuple[bytes | None, ...], str] = {}
+    for version in sorted(versions, reverse=True):  # "latest" sorts behind every date
+        newest.setdefault(tuple(tree.get(f"openstack/{version}/{name}") for name in _DOCUMENTS), version)
+    return tuple(newest.values())
 
 
 def seen_on(tree: Tree, version: str) -> dict[Thing, Seen]:
