@@ -13,7 +13,6 @@ from injector.inject.receipt import Seen, Thing, address_lines, tag_lines, thing
 from injector.model.payload import ItemKind
 from injector.model.secret import Secret
 
-
 _DOCUMENTS = ("meta_data.json", "user_data", "network_data.json")
 """What ``seen_on`` looks at in the directory of a version; what they refer to lies outside of it, once for all."""
 
