@@ -226,7 +226,9 @@ class FakeDriver:
         if guest.on:
             return
         if instance.generation:
-            self._drives.mend(instance, self._workspace(instance.id))
+            home = self._workspace(instance.id)
+            self._drives.mend(instance, home)
+            guest.drive = replace(home, generation=instance.generation).config_drive
         missing = [path.name for path in (guest.disk, guest.drive) if path is not None and not path.is_file()]
         if missing:
             raise HypervisorRefused(f"the guest cannot be started: {', '.join(missing)} is missing")

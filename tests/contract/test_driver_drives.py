@@ -275,6 +275,19 @@ def test_a_guest_whose_drive_cannot_be_made_again_is_not_started_with_another(st
     assert stage.file(instance).read_bytes() == content
 
 
+def test_a_guest_starts_with_the_drive_of_its_record_whatever_its_definition_names(stage: Stage) -> None:
+    """A refresh may have failed after it had reached the hypervisor."""
+    first = stage.launch(stage.instance())
+    booted(stage, first)
+    stage.driver.stop(first)
+    stage.refresh(replace(first, metadata={"role": "changed"}), policy=IdPolicy.NEW, uuid=NEW_ID, running=False)
+    stage.file(first, 2).unlink()
+    stage.driver.start(first)
+    assert stage.driver.state(first.id) is State.ACTIVE
+    _, given = stage.refresh(first, number=1, policy=None)
+    assert given.inserted == 1
+
+
 # verify
 
 
