@@ -57,6 +57,7 @@ class VendorDataSettings:
 class DriveSettings:
     """How a config drive is made; ``skip_versions`` are EC2 ones, as in Nova's ``config_drive_skip_versions``.
 
+    ``linux_password`` and ``admin_pass`` as in ``InjectionPolicy`` (there ``drive_password``).
     ``flat_injected``: static addresses also as ``network_config``, from ``network_template`` (None: the one shipped).
     """
 
@@ -71,6 +72,8 @@ class DriveSettings:
         "2008-02-01",
         "2008-09-01",
     )
+    linux_password: str = "given"
+    admin_pass: bool = True
     flat_injected: bool = False
     network_template: Path | None = None
     virt_type: str = "kvm"

@@ -186,7 +186,7 @@ def a_workspace(directory: Path = Path("/nowhere"), **changes: Any) -> Workspace
 
 
 def a_delivery(**changes: Any) -> Delivery:
-    """Nothing asked for, by config drive."""
+    """Nothing asked for, by config drive, whose ingredients were gathered without drawing any salt."""
     values: dict[str, Any] = {
         "instance": an_instance(),
         "payload": a_payload(),
@@ -194,7 +194,9 @@ def a_delivery(**changes: Any) -> Delivery:
         "workspace": a_workspace(),
     }
     values |= changes
-    return Delivery(**({"ingredients": Gatherer(DriveSettings()).gather(Delivery(**values))} | values))
+    return Delivery(
+        **({"ingredients": Gatherer(DriveSettings(linux_password="never")).gather(Delivery(**values))} | values)
+    )
 
 
 def a_receipt(**changes: Any) -> Receipt:

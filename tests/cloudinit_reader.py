@@ -7,6 +7,7 @@ Installed, cloud-init could rewrite this host at its next boot. Here it is a dir
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import shutil
@@ -27,6 +28,8 @@ _PACKAGES = (
     "python3-chardet",
     "python3-configobj",
     "python3-idna",
+    "python3-json-pointer",
+    "python3-jsonpatch",
     "python3-requests",
     "python3-six",
     "python3-urllib3",
@@ -61,6 +64,10 @@ class CloudInit:
         """``parts``: what cloud-init takes each part of user-data for, by content type; ``error`` when it gives up."""
         return self._ask({"user_data": base64.b64encode(user_data).decode()})
 
+    def passwords(self, directory: Path) -> dict[str, Any]:
+        """``set``: user, password and whether it is a hash, as cloud-init would set them in a guest with this drive."""
+        return self._ask({"passwords": str(directory)})
+
     def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -84,7 +91,7 @@ def _revive(value: Any) -> Any:
 
 def unpack(cache: Path) -> Path:
     """The directory to import cloud-init from, made below ``cache`` if it is not there yet."""
-    target = cache / "cloud-init"
+    target = cache / f"cloud-init-{hashlib.sha256(' '.join(_PACKAGES).encode()).hexdigest()[:8]}"
     libraries = target / "usr/lib/python3/dist-packages"
     if not libraries.is_dir():
         cache.mkdir(parents=True, exist_ok=True)

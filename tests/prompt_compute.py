@@ -115,7 +115,7 @@ class PromptCompute:
 
 
 def _first(instance: Instance, receipt: Receipt) -> Generation:
-    ingredients = Gatherer(DriveSettings()).gather(builders.a_delivery(instance=instance))
+    ingredients = Gatherer(DriveSettings(linux_password="never")).gather(builders.a_delivery(instance=instance))
     sealed = builders.a_vault().seal(instance.id, ingredients)
     return Generation(1, ingredients.uuid, ingredients.made_at, receipt, sealed)
 

@@ -57,6 +57,23 @@ DEFAULT: Sequence[cfg.Opt] = (
         help="The format of config drives.",
     ),
     cfg.BoolOpt(
+        "config_drive_inject_password",
+        default=_DRIVE.admin_pass,
+        help="Put the administrator's password onto config drives in clear (admin_pass in meta_data.json), as Nova "
+        "does: it is how cloudbase-init learns it. A Windows guest cannot be given a password without.",
+    ),
+    cfg.StrOpt(
+        "linux_password",
+        default=_DRIVE.linux_password,
+        choices=[
+            ("given", "root gets a password that the caller gave"),
+            ("always", "root gets the generated one too"),
+            ("never", "none; a request that gives one is refused, unless its image says os_type=windows"),
+        ],
+        help="Which passwords config drives tell Linux guests, which do not read admin_pass: as a SHA-512 hash for "
+        "root in vendor_data.json, set by cloud-init (chpasswd).",
+    ),
+    cfg.BoolOpt(
         "flat_injected",
         default=_DRIVE.flat_injected,
         help="Write static addresses also as text, by injected_network_template: as network_config on config drives. "

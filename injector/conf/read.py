@@ -80,6 +80,8 @@ def _drive(conf: cfg.ConfigOpts) -> settings.DriveSettings:
     return settings.DriveSettings(
         dhcp_domain=conf.api.dhcp_domain,
         skip_versions=tuple(conf.api.config_drive_skip_versions),
+        linux_password=conf.linux_password,
+        admin_pass=conf.config_drive_inject_password,
         flat_injected=conf.flat_injected,
         network_template=Path(template) if template else None,
         virt_type="qemu" if conf.libvirt.virt_type == "qemu" else "kvm",
@@ -108,4 +110,6 @@ def _policy(conf: cfg.ConfigOpts) -> InjectionPolicy:
         inject_password=conf.libvirt.inject_password,
         undeliverable=conf.injection.undeliverable,
         drive_format=conf.config_drive_format,
+        linux_password=conf.linux_password,
+        drive_password=conf.config_drive_inject_password,
     )

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from injector.errors import InvalidRequest, Undeliverable
+from injector.inject import linux_password
 from injector.inject.bus import changes_live, drive_bus
 from injector.model.boot import BootRequest, NicOrder
 from injector.model.host import InjectionPolicy
@@ -20,6 +21,9 @@ from injector.model.plan import Carriage, ChannelKind, LeftOut, Plan
 # What the only reader of files on a drive gives them, whatever the drive says (cloud-init, write_injected_files).
 READER_MODE = 0o660
 READER_OWNERS = frozenset({None, "root", "root:root"})
+
+ROOT_PASSWORD = "root_password"
+"""The name of a receipt's line for the hash; the password itself (``admin_pass``) has a line of its own, if told."""
 
 _FIELDS: Mapping[ItemKind, str] = {
     ItemKind.KEY: "key_name",
@@ -147,12 +151,24 @@ def _obstacle(item: Item, way: _Way, asked: Asked, policy: InjectionPolicy) -> s
         return f"{name} does not carry it"
     if not way.carriage.any_mode and (item.mode not in (None, READER_MODE) or item.owner not in READER_OWNERS):
         return f"{name} cannot give a file another mode or owner than 0660 root"
-    return _switched_off(item, way.channel, policy)
+    if way.channel is ChannelKind.CONFIG_DRIVE:
+        return _not_obeyed(item, asked.image, policy)
+    return _switched_off(item, policy)
 
 
-def _switched_off(item: Item, channel: ChannelKind, policy: InjectionPolicy) -> str | None:
-    if channel is not ChannelKind.PARTITION:
+def _not_obeyed(item: Item, image: Image, policy: InjectionPolicy) -> str | None:
+    """Why a password on the drive would not become the guest's."""
+    if item.kind is not ItemKind.PASSWORD:
         return None
+    if not linux_password.is_meant_for(image):
+        off = "the operator does not allow passwords on config drives (config_drive_inject_password)"
+        return None if policy.drive_password else off
+    if policy.linux_password == "never":
+        return "the operator does not allow passwords to be set in Linux guests (linux_password)"
+    return item.linux_obstacle
+
+
+def _switched_off(item: Item, policy: InjectionPolicy) -> str | None:
     if item.kind is ItemKind.KEY and not policy.inject_key:
         return "the operator does not allow keys to be injected (inject_key)"
     if item.kind is ItemKind.PASSWORD and not policy.inject_password:
@@ -185,7 +201,7 @@ def describe(kind: ItemKind, name: str) -> str:
         case ItemKind.NETWORK:
             return "the static network addresses"
         case ItemKind.PASSWORD:
-            return "the password"
+            return "the password for root" if name == ROOT_PASSWORD else "the password"
         case ItemKind.DEVICES:
             return "the tags of the devices"
         case _:

@@ -10,7 +10,11 @@ from injector.model.plan import Carriage
 
 @dataclass(frozen=True, slots=True)
 class InjectionPolicy:
-    """The operator's decisions that bear on the choice of channel, as Nova names them."""
+    """The operator's decisions that bear on the choice of channel, as Nova names them.
+
+    ``linux_password``: which passwords Linux guests are told by a drive (given | always | never); ``drive_password``:
+    whether drives hold ``admin_pass``.
+    """
 
     force_config_drive: bool = True
     inject_partition: int = -2
@@ -18,6 +22,8 @@ class InjectionPolicy:
     inject_password: bool = False
     undeliverable: str = "refuse"
     drive_format: str = "iso9660"
+    linux_password: str = "given"
+    drive_password: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,8 @@ class Ingredients:
     ``made_at`` is every date on the drive. ``uuid`` is the instance id the guest is told: another one makes
     cloud-init run as on a new instance. ``hostname`` is fully qualified. ``vendor_data`` and ``vendor_data2`` are
     the JSON texts of the files of these names, ``network_config`` is the rendered template. ``skip_versions`` are
-    the EC2 versions that are left out.
+    the EC2 versions that are left out. ``root_hash`` is the password as the vendor data tell it to a Linux guest;
+    ``admin_pass``: whether the drive tells it in clear.
     """
 
     made_at: datetime
@@ -57,3 +58,5 @@ class Ingredients:
     vendor_data2: Secret = field(default_factory=lambda: Secret(b'{"static": {}}'))
     network_config: Secret | None = None
     devices: tuple[Device, ...] = ()
+    root_hash: Secret | None = None
+    admin_pass: bool = True

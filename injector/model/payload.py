@@ -26,6 +26,7 @@ class Item:
     """One thing asked for, without its content: ``name`` is a path, a key's name, or the kind; ``size`` in bytes.
 
     ``required`` items end the boot when they cannot be delivered; others are left out and said to be.
+    ``linux_obstacle``: why a Linux guest would not act on it, seen where the contents were in clear.
     """
 
     kind: ItemKind
@@ -34,6 +35,7 @@ class Item:
     required: bool = True
     mode: int | None = None
     owner: str | None = None
+    linux_obstacle: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,6 +159,21 @@ def test_the_names_of_a_request_are_resolved_once(house: ApiHouse, ask: Speaker,
     assert (instance.kernel, instance.ramdisk) == (kernel, ramdisk)
 
 
+def test_what_a_password_meets_is_seen_where_it_is_in_clear(house: ApiHouse, ask: Speaker, server: Document) -> None:
+    own = b64encode(b"#cloud-config\npassword: own\n").decode()
+    told = {"adminPass": "correct horse", "injector:best_effort": ["password"]}
+    obstacles = []
+    for more in ({}, {"user_data": own}):
+        (server_id,), _ = ask.create_server(server | told | more)
+        (item,) = (one for one in house.store.instance(server_id).items if one.kind is ItemKind.PASSWORD)
+        obstacles.append(item.linux_obstacle)
+    assert obstacles[0] is None
+    assert "sets passwords of its own" in str(obstacles[1])
+    with pytest.raises(Refusal, match="the password cannot be delivered: the user-data sets") as refused:
+        ask.create_server(server | {"adminPass": "correct horse", "user_data": own})
+    assert refused.value.status == 409
+
+
 def test_roles_of_devices_are_kept_and_shown(house: ApiHouse, ask: Speaker, server: Document) -> None:
     disk = {"uuid": server["imageRef"], "boot_index": 0, "source_type": "image", "destination_type": "local"}
     network = ask.create("network", {"name": "roles", "injector:kind": "user"})["id"]

@@ -27,6 +27,8 @@ def test_everything_about_drives(tmp_path: Path) -> None:
         tmp_path,
         """
         [DEFAULT]
+        linux_password = always
+        config_drive_inject_password = False
         flat_injected = True
         injected_network_template = /etc/injector/interfaces
         [libvirt]
@@ -46,6 +48,8 @@ def test_everything_about_drives(tmp_path: Path) -> None:
     assert found.drive == DriveSettings(
         dhcp_domain="example.org",
         skip_versions=("1.0",),
+        linux_password="always",
+        admin_pass=False,
         flat_injected=True,
         network_template=Path("/etc/injector/interfaces"),
         virt_type="qemu",
@@ -59,6 +63,7 @@ def test_everything_about_drives(tmp_path: Path) -> None:
             ssl_certfile=Path("/etc/ca.pem"),
         ),
     )
+    assert (found.policy.linux_password, found.policy.drive_password) == ("always", False)
     assert "ada:s" not in repr(found)
 
 
@@ -68,6 +73,7 @@ def test_everything_about_drives(tmp_path: Path) -> None:
         "[api]\nvendordata_providers = StaticXML\n",
         "[api]\nvendordata_dynamic_connect_timeout = 2\n",
         "[DEFAULT]\nflat_injected = perhaps\n",
+        "[DEFAULT]\nlinux_password = sometimes\n",
     ],
 )
 def test_what_means_nothing_is_refused(tmp_path: Path, text: str) -> None:

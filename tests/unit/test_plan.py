@@ -12,6 +12,7 @@ from injector.inject.bus import drive_bus, drive_device
 from injector.inject.plan import Asked, asked_by_instance, asked_by_request, canonical, choose, describe, items_of
 from injector.model.boot import NicOrder
 from injector.model.host import InjectionPolicy
+from injector.model.image import Image
 from injector.model.payload import Item, ItemKind
 from injector.model.plan import Carriage, ChannelKind
 from injector.model.secret import Secret
@@ -286,6 +287,49 @@ def test_a_refusal_names_the_item_and_its_field_of_the_request(kind: ItemKind, f
         choose(asked(Item(kind, "it", 1)), policy(), (DRIVE, PARTITION))
     assert refusal.value.field == field
     assert refusal.value.message.startswith(words)
+
+
+HEEDLESS = replace(PASSWORD, linux_obstacle="the user-data sets passwords of its own")
+WINDOWS = a.an_image(properties={"os_type": "windows"})
+
+
+@pytest.mark.parametrize(
+    ("item", "image", "rules", "why"),
+    [
+        (HEEDLESS, a.an_image(), {}, "the user-data sets passwords of its own"),
+        (HEEDLESS, a.an_image(), {"linux_password": "always"}, "the user-data sets passwords of its own"),
+        (PASSWORD, a.an_image(), {"linux_password": "never"}, r"\(linux_password\)"),
+        (PASSWORD, WINDOWS, {"drive_password": False}, r"\(config_drive_inject_password\)"),
+    ],
+)
+def test_a_password_that_the_guest_would_not_take_is_refused(
+    item: Item, image: Image, rules: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(Undeliverable, match=f"the password cannot be delivered: .*{why}") as refusal:
+        choose(asked(item, image=image, config_drive=True), policy(**rules), (DRIVE,))
+    assert refusal.value.field == "adminPass"
+
+
+@pytest.mark.parametrize(
+    ("item", "image", "rules"),
+    [
+        (PASSWORD, a.an_image(), {"drive_password": False}),
+        (PASSWORD, a.an_image(), {}),
+        (HEEDLESS, WINDOWS, {"linux_password": "never"}),
+    ],
+)
+def test_a_password_is_taken_by_the_way_its_guest_knows(item: Item, image: Image, rules: dict[str, Any]) -> None:
+    assert choose(asked(item, image=image, config_drive=True), policy(**rules), (DRIVE,)).items == (item,)
+
+
+def test_another_item_has_no_such_obstacles() -> None:
+    rules = policy(linux_password="never", drive_password=False)
+    assert choose(asked(KEY, image=WINDOWS, config_drive=True), rules, (DRIVE,)).items == (KEY,)
+
+
+def test_a_password_that_cloud_init_ignores_goes_through_the_partition() -> None:
+    rules = policy(inject_partition=1, inject_password=True)
+    assert choose(asked(HEEDLESS), rules, (PARTITION,)).items == (HEEDLESS,)
 
 
 def test_the_reason_doubts_only_what_is_on_the_drive_and_not_known_to_be_read() -> None:

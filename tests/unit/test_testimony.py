@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from injector.inject.plan import canonical
+from injector.inject.plan import ROOT_PASSWORD, canonical
 from injector.inject.receipt import address_list
 from injector.model.instance import Instance
 from injector.model.payload import ItemKind
@@ -54,6 +54,7 @@ class Guest:
     """An honest one: files by path, and what its agent says of itself."""
 
     def __init__(self, **files: bytes) -> None:
+        self.shadow = b"root:$6$salt$hash:20000:0:99999:7:::\n"
         data = {"ds": {"meta_data": {"meta": META, "local-hostname": "web.novalocal"}}}
         self.files = {
             "/etc/motd": FILE,
@@ -89,6 +90,8 @@ class Guest:
         return ended | {"out-data": base64.b64encode(self._output).decode()}
 
     def _run(self, program: str, arguments: list[str]) -> tuple[bytes, int]:
+        if arguments == ["shadow", "root"]:
+            return self.shadow, 0
         if program == "getent":
             return (
                 b"root:x:0:0::/root:/bin/sh\nnobody:x:65534:1::/:/bin/false\ndebian:x:1000:1000::/home/debian:/b\n",
@@ -107,6 +110,24 @@ def shown(guest: Any, instance: Instance | None = None) -> tuple[int, ...]:
 
 def test_an_honest_guest_shows_all_but_its_password() -> None:
     assert shown(Guest()) == (0, 1, 2, 3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("shadow", "witnessed"),
+    [
+        (b"root:$6$salt$hash:20000:0:99999:7:::\n", True),
+        (b"root:$6$salt$other:20000:0:99999:7:::\n", False),
+        (b"toor:$6$salt$hash:::::::\n", False),
+        (b"root\n", False),
+        (b"", False),
+    ],
+)
+def test_the_hash_that_root_has_is_a_witness_of_its_password(shadow: bytes, witnessed: bool) -> None:
+    guest = Guest()
+    guest.shadow = shadow
+    hashed = line(ItemKind.PASSWORD, ROOT_PASSWORD, b"$6$salt$hash")
+    assert (7 in shown(guest, delivered(hashed))) == witnessed
+    assert 6 not in shown(guest, delivered(hashed)), "the password in clear is nowhere to be seen"
 
 
 @pytest.mark.parametrize(

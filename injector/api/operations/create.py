@@ -12,6 +12,7 @@ from injector.api.order import ServerOrder
 from injector.db import Store
 from injector.errors import Conflict, InvalidRequest, NotFound
 from injector.images.fit import require_fit
+from injector.inject import linux_password
 from injector.inject.plan import items_of
 from injector.model.boot import BootRequest, NicOrder
 from injector.model.context import Context
@@ -203,7 +204,13 @@ class Draft:
             disk_tag=self._order.disk_tag,
             password_given=self._order.admin_password is not None,
         )
-        return tuple(replace(item, required=False) if self._may_be_left_out(item) else item for item in items)
+        return tuple(self._judged(item, payload) for item in items)
+
+    def _judged(self, item: Item, payload: Payload) -> Item:
+        """With what bears on its delivery and is seen here only."""
+        if item.kind is ItemKind.PASSWORD and payload.admin_password:
+            item = replace(item, linux_obstacle=linux_password.obstacle(payload.admin_password, payload.user_data))
+        return replace(item, required=False) if self._may_be_left_out(item) else item
 
     def _may_be_left_out(self, item: Item) -> bool:
         if item.kind is ItemKind.FILE:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from injector.errors import ChannelBroken
+from injector.inject import linux_password
 from injector.inject import receipt as receipts
 from injector.inject.bus import drive_device
 from injector.inject.channel import Delivery, Fitting
@@ -19,6 +20,7 @@ from injector.inject.configdrive.gather import Gatherer
 from injector.inject.configdrive.iso9660 import Iso9660Packer
 from injector.inject.configdrive.packer import LABEL, Packer, Volume
 from injector.inject.configdrive.tree import LATEST, Tree, knows, tree_of
+from injector.inject.plan import ROOT_PASSWORD
 from injector.inject.receipt import SecretDigest, Seen, Thing
 from injector.model.ingredients import Ingredients
 from injector.model.payload import ItemKind
@@ -37,6 +39,8 @@ _SINCE: Mapping[ItemKind, Callable[[str], bool]] = {
     ItemKind.NETWORK: partial(knows, name="network_data.json"),
     ItemKind.DEVICES: partial(knows, name="meta_data.json#/devices"),
 }
+_PASSWORD = Thing(ItemKind.PASSWORD, ItemKind.PASSWORD.value)
+_ROOT_PASSWORD = Thing(ItemKind.PASSWORD, ROOT_PASSWORD)
 _DAMAGED = (ValueError, KeyError, TypeError, AttributeError)
 
 
@@ -120,11 +124,22 @@ class ConfigDriveChannel:
 
 
 def _asked(delivery: Delivery, contents: Contents) -> dict[Thing, Secret]:
-    """What the plan promises, and what every drive carries besides: the hostname, and a generated password."""
+    """What the plan promises, and what every drive carries besides: the hostname, and a generated password.
+
+    ChannelBroken when what root would get is not the password.
+    """
     asked = receipts.contents_asked(delivery)
     asked[Thing(ItemKind.HOSTNAME, "hostname")] = Secret(contents.ingredients.hostname)
+    root = contents.ingredients.root_hash
     if contents.admin_password:
-        asked.setdefault(Thing(ItemKind.PASSWORD, "password"), contents.admin_password)
+        asked.setdefault(_PASSWORD, contents.admin_password)
+    elif root:
+        asked.pop(_PASSWORD, None)
+    if root:
+        password = delivery.payload.admin_password
+        if password is None or not linux_password.is_hash_of(root, password):
+            raise ChannelBroken("the hash for root is not that of the password")
+        asked[_ROOT_PASSWORD] = root
     return asked
 
 
@@ -152,4 +167,5 @@ def _examine(image: bytes, form: Format, tree: Tree, asked: Mapping[Thing, Secre
 def _known_to(version: str, asked: Mapping[Thing, Secret]) -> dict[Thing, Secret]:
     """Old versions of the formats have no place for some items."""
     homeless = {kind for kind, since in _SINCE.items() if not since(version)}
-    return {thing: content for thing, content in asked.items() if thing.kind not in homeless}
+    hashed = {_ROOT_PASSWORD} if not knows(version, "vendor_data.json") else set()
+    return {thing: content for thing, content in asked.items() if thing.kind not in homeless and thing not in hashed}

@@ -49,6 +49,7 @@ def contents_of(delivery: Delivery) -> Contents:
 
     if not kept(ItemKind.DEVICES):
         ingredients = replace(ingredients, devices=())
+    password, told = payload.admin_password, ingredients.admin_pass and kept(ItemKind.PASSWORD)
     lost_keys = {left.item.name for left in left_out if left.item.kind is ItemKind.KEY}
     lost_files = {(left.item.name, left.item.mode, left.item.owner) for left in left_out}
     return Contents(
@@ -60,5 +61,5 @@ def contents_of(delivery: Delivery) -> Contents:
         files=tuple(file for file in payload.files if (file.path, file.mode, file.owner) not in lost_files),
         # Empty user-data is none, as in Nova: a drive has no empty user_data file.
         user_data=payload.user_data if payload.user_data and kept(ItemKind.USER_DATA) else None,
-        admin_password=payload.admin_password if payload.admin_password and kept(ItemKind.PASSWORD) else None,
+        admin_password=password if password and told else None,
     )

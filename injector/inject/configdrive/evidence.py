@@ -7,8 +7,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from injector.inject import linux_password
 from injector.inject.configdrive.tree import Tree
-from injector.inject.plan import READER_MODE, canonical
+from injector.inject.plan import READER_MODE, ROOT_PASSWORD, canonical
 from injector.inject.receipt import Seen, Thing, address_lines, tag_lines, things
 from injector.model.payload import ItemKind
 from injector.model.secret import Secret
@@ -36,6 +37,7 @@ def seen_on(tree: Tree, version: str) -> dict[Thing, Seen]:
     document = json.loads(tree[where])
     seen = _files(tree, document)
     seen |= {thing: Seen(content, f"{where}#{pointer}") for thing, content, pointer in _metadata(document)}
+    seen |= _root_password(tree, version)
     if (user_data := tree.get(f"openstack/{version}/user_data")) is not None:
         seen[Thing(ItemKind.USER_DATA, "user_data")] = Seen(Secret(user_data), f"openstack/{version}/user_data")
     if network := tree.get(f"openstack/{version}/network_data.json"):
@@ -62,6 +64,16 @@ def _metadata(document: Mapping[str, Any]) -> Iterator[tuple[Thing, Secret, str]
     if "admin_pass" in document:
         yield Thing(ItemKind.PASSWORD, "password"), Secret(document["admin_pass"]), "/admin_pass"
     yield Thing(ItemKind.HOSTNAME, "hostname"), Secret(document["hostname"]), "/hostname"
+
+
+def _root_password(tree: Tree, version: str) -> dict[Thing, Seen]:
+    where = f"openstack/{version}/vendor_data.json"
+    document = json.loads(tree.get(where, b"{}"))
+    found = linux_password.seen_in(document) if isinstance(document, dict) else None
+    if found is None:
+        return {}
+    seen = Seen(found, f"{where}#/{linux_password.KEY}")
+    return {Thing(ItemKind.PASSWORD, ROOT_PASSWORD): seen}
 
 
 def _escape(name: str) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 
+from injector.inject import linux_password
 from injector.inject.channel import Delivery
 from injector.inject.configdrive.iso9660 import Iso9660Packer
 from injector.inject.configdrive.vendordata import VendorData
 from injector.inject.interfaces import Interfaces
 from injector.model.ingredients import Ingredients
+from injector.model.payload import ItemKind
 from injector.model.secret import Secret
 from injector.settings import DriveSettings
 
@@ -26,6 +28,12 @@ class Gatherer:
         """For the first drive of an instance: what was asked for when it was created, dated by the record."""
         instance, settings = delivery.instance, self._settings
         vendor_data, vendor_data2 = self._vendor_data.gather(delivery)
+        root = self._root_hash(delivery)
+        if root is not None:
+            vendor_data = linux_password.told_with(vendor_data, root)
+            # What a service says to cloud-init comes after the file's word, and the password after both.
+            if linux_password.KEY in vendor_data2:
+                vendor_data2 = linux_password.told_with(vendor_data2, root)
         return Ingredients(
             made_at=instance.created_at,
             uuid=instance.id,
@@ -37,7 +45,22 @@ class Gatherer:
             vendor_data2=Secret(json.dumps(vendor_data2)),
             network_config=self._network_config(delivery),
             devices=delivery.devices,
+            root_hash=root,
+            admin_pass=settings.admin_pass,
         )
+
+    def _root_hash(self, delivery: Delivery) -> Secret | None:
+        """None, and nothing to pay, for most boots: only a password that a Linux guest is to have is hashed."""
+        password, plan = delivery.payload.admin_password, delivery.plan
+        given = any(item.kind is ItemKind.PASSWORD for item in plan.items)
+        lost = any(left.item.kind is ItemKind.PASSWORD for left in plan.left_out)
+        wanted = {"given": given, "always": not lost}.get(self._settings.linux_password, False)
+        if not password or not wanted or not linux_password.is_meant_for(delivery.instance.image):
+            return None
+        # A generated one gives way: with ours beside it, the user-data's own would not be set.
+        if linux_password.obstacle(password, delivery.payload.user_data) is not None:
+            return None
+        return linux_password.hash_of(password)
 
     def _network_config(self, delivery: Delivery) -> Secret | None:
         text = None if self._interfaces is None else self._interfaces.render(delivery.instance.nics)

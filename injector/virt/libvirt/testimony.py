@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from injector.inject.plan import canonical
+from injector.inject.plan import ROOT_PASSWORD, canonical
 from injector.inject.receipt import SECRET_KINDS, SecretDigest, address_lines, address_list
 from injector.model.instance import Instance
 from injector.model.payload import ItemKind
@@ -72,6 +72,7 @@ class _Looker:
             ItemKind.USER_DATA: lambda one: self._file(_USER_DATA, one.size),
             ItemKind.METADATA: self._metadata,
             ItemKind.NETWORK: self._addresses,
+            ItemKind.PASSWORD: self._shadow,
         }
         look = looks.get(item.kind)
         yield from look(item) if look is not None else ()
@@ -107,6 +108,12 @@ class _Looker:
         asked = address_list(self.instance.nics)
         if set(asked.splitlines()) <= seen:
             yield asked
+
+    def _shadow(self, item: ReceiptItem) -> Iterator[bytes]:
+        """The hash that the guest keeps of root's password; a password in clear is nowhere to be seen."""
+        fields = (self._run("getent", "shadow", "root") or b"").split(b":")
+        if item.name == ROOT_PASSWORD and fields[0] == b"root" and len(fields) > 1:
+            yield fields[1]
 
     @cached_property
     def _cloud_init(self) -> dict[str, Any]:
