@@ -53,7 +53,7 @@ in_loading_order() {
 make_initrd() {
     local root=$work/initrd.d name applet
     tree=$work/kernel/lib/modules/$version
-    mkdir -p "$root"/{bin,dev,etc/acpi/PWRF,mnt,modules,proc,sys,tmp}
+    mkdir -p "$root"/{bin,dev,etc/acpi/PWRF,media,mnt,modules,proc,sys,tmp}
     cp /bin/busybox "$root/bin/busybox"
     for applet in $(/bin/busybox --list); do
         [ "$applet" = busybox ] || ln -sf busybox "$root/bin/$applet"
