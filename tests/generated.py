@@ -21,16 +21,17 @@ from typing import Any
 from injector.inject.channel import Delivery
 from injector.inject.configdrive import ec2
 from injector.inject.configdrive.channel import ConfigDriveChannel
+from injector.inject.configdrive.gather import Gatherer
 from injector.inject.plan import Asked, choose, items_of
 from injector.model.boot import NicOrder
 from injector.model.host import InjectionPolicy
-from injector.model.ingredients import Bus, Device
+from injector.model.ingredients import Bus, Device, Ingredients
 from injector.model.instance import Instance
 from injector.model.keypair import KeyPair
 from injector.model.network import Address, Ipv6Mode, NetworkKind, Nic, Route, Subnet
 from injector.model.payload import InjectedFile, Payload
 from injector.model.secret import Secret
-from injector.settings import DriveSettings
+from injector.settings import DriveSettings, VendorDataSettings
 from tests import builders as a
 
 SEED = os.environ.get("INJECTOR_SEED", "2")
@@ -45,6 +46,12 @@ _LETTERS = (
 )
 _LINES = "\n\t"
 _SIZES = (0, 1, 40, 2047, 2048, 2049, 10_000)
+_PROPERTIES: tuple[dict[str, str], ...] = (
+    {},
+    {"hw_disk_bus": "scsi"},
+    {"hw_cdrom_bus": "virtio"},
+    {"os_type": "windows"},
+)
 _LARGEST_USER_DATA = 65536
 PLUGS = (
     (),
@@ -66,7 +73,7 @@ PLUGS = (
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """One request as the host that builds it has it; ``vendor_data`` and ``vendor_data2`` are the operator's."""
+    """One request as the host that builds it has it; ``vendor_data`` is the operator's file."""
 
     number: int
     instance: Instance
@@ -74,8 +81,7 @@ class Generated:
     settings: DriveSettings
     devices: tuple[Device, ...]
     password_given: bool
-    vendor_data: Any
-    vendor_data2: Any
+    vendor_data: dict[str, Any]
 
     def delivery(self, directory: Path, drive_format: str) -> Delivery:
         """By the choice that a host takes that leaves out what it cannot deliver; its workspace is made."""
@@ -87,17 +93,22 @@ class Generated:
             disk_tag=self.instance.disk_tag,
             password_given=self.password_given,
         )
-        policy = InjectionPolicy(drive_format=drive_format, undeliverable="warn")
+        policy = InjectionPolicy(
+            drive_format=drive_format,
+            undeliverable="warn",
+            linux_password=self.settings.linux_password,
+            drive_password=self.settings.admin_pass,
+        )
         plan = choose(Asked(items, self.instance.image), policy, (ConfigDriveChannel.carriage,))
         workspace = a.a_workspace(directory, instance_id=self.instance.id)
         workspace.path.mkdir(parents=True)
         given = Delivery(replace(self.instance, items=items), self.payload, plan, workspace, devices=self.devices)
-        gathered = replace(
-            self.channel().gather(given),
-            vendor_data=Secret(json.dumps(self.vendor_data)),
-            vendor_data2=Secret(json.dumps(self.vendor_data2)),
-        )
-        return replace(given, ingredients=gathered)
+        return replace(given, ingredients=self._gathered(given, directory / "vendor_data.json"))
+
+    def _gathered(self, given: Delivery, jsonfile: Path) -> Ingredients:
+        jsonfile.write_text(json.dumps(self.vendor_data))
+        told = replace(self.settings.vendor_data, jsonfile=jsonfile)
+        return Gatherer(replace(self.settings, vendor_data=told)).gather(given)
 
     def channel(self) -> ConfigDriveChannel:
         return ConfigDriveChannel(self.settings, a.a_vault().digest)
@@ -130,8 +141,6 @@ class _Maker:
             devices=self._devices(instance),
             password_given=self._odds(0.5),
             vendor_data=self._vendor_data(),
-            vendor_data2={"static": self._vendor_data()}
-            | ({"dynamic": {"role": self._text()}} if self._odds() else {}),
         )
 
     def _odds(self, chance: float = 0.3) -> bool:
@@ -159,7 +168,7 @@ class _Maker:
             asked_metadata=self._metadata(pick.choice((0, 0, 1, 3, 20, 128))),
             nics=tuple(self._card(position) for position in range(pick.choice((0, 1, 1, 2, 3)))),
             disk_tag=self._tag(),
-            image=a.an_image(properties=pick.choice(({}, {"hw_disk_bus": "scsi"}, {"hw_cdrom_bus": "virtio"}))),
+            image=a.an_image(properties=pick.choice(_PROPERTIES)),
             ramdisk=a.an_image(id=str(uuid.UUID(bytes=pick.randbytes(16)))) if self._odds() else None,
             availability_zone=pick.choice(("nova", "züri-1")),
             launch_index=pick.choice((0, 0, 7)),
@@ -243,6 +252,9 @@ class _Maker:
         return DriveSettings(
             dhcp_domain=self._chance.choice(("novalocal", "", "lab.example.net")),
             skip_versions=skipped,
+            linux_password=self._chance.choice(("given", "always", "never")),
+            admin_pass=self._odds(0.7),
+            vendor_data=VendorDataSettings(providers=() if self._odds(0.1) else ("StaticJSON",)),
             flat_injected=self._odds() and not any(len(nic.addresses) > 1 for nic in instance.nics),
         )
 
@@ -253,7 +265,8 @@ class _Maker:
         found += [Device("nic", Bus.PCI, f"0000:0{n}:00.0", (tag,), mac=mac) for n, (mac, tag) in enumerate(tagged, 1)]
         return tuple(found)
 
-    def _vendor_data(self) -> Any:
-        """Of the forms that cloud-init takes."""
+    def _vendor_data(self) -> dict[str, Any]:
+        """cloud-init takes a text or several; other keys are for others."""
         text = "#cloud-config\nruncmd: [echo " + json.dumps(self._text()) + "]\n"
-        return self._chance.choice(({}, {}, {"cloud-init": text}, {self._text(): [1, None, {"ä": True}]}, text, [text]))
+        other = {self._text(): [1, None, {"ä": True}]}
+        return self._chance.choice(({}, {}, other, {"cloud-init": text}, other | {"cloud-init": [text, "#!/bin/sh\n"]}))

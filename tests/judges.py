@@ -73,6 +73,13 @@ def blkid(drive: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
+def sha512_crypt(password: str, salt: str) -> str:
+    """What a guest's /etc/shadow would have for the password, by openssl."""
+    command = ["openssl", "passwd", "-6", "-salt", salt, "-stdin"]
+    hashed = run(command, purpose="judge a hash", limits=None, timeout=30, input=password.encode()).stdout
+    return hashed.decode().strip()
+
+
 def lay_out(tree: dict[str, bytes], directory: Path) -> Path:
     """The tree as files below ``directory``."""
     for path, content in tree.items():

@@ -96,12 +96,13 @@ def check_what_cloud_init_reads(
     assert "error" not in found
     check_metadata(asked, found["metadata"])
     assert found["userdata"] == (payload.user_data.reveal() if payload.user_data else "")
-    assert found["vendordata"] == asked.vendor_data
-    assert found["vendordata2"] == asked.vendor_data2
+    check_vendor_data(asked, found)
+    check_root_password(asked, cloud_init.passwords(mounted)["set"])
     # One path given twice: the last one wins, as in the guest. A mode that no drive can give was left out.
     kept = (file for file in payload.files if file.mode in (None, READER_MODE))
     assert found["files"] == {file.path: file.content.reveal() for file in kept}
-    assert len(delivery.plan.left_out) == sum(file.mode == 0o600 for file in payload.files)
+    lost = sum(file.mode == 0o600 for file in payload.files) + _password_is_left_out(asked)
+    assert len(delivery.plan.left_out) == lost
     ec2 = {} if "latest" in asked.settings.skip_versions else {"instance-id": f"i-{instance.id[:8]}"}
     assert {name: value for name, value in found["ec2-metadata"].items() if name == "instance-id"} == ec2
     check_network(instance.nics, cards, found.get("network"))
@@ -118,10 +119,54 @@ def check_metadata(asked: generated.Generated, found: Mapping[str, Any]) -> None
     assert found.get("meta", {}) == instance.asked_metadata
     assert list(found.get("public_keys", {}).items()) == [(key.name, key.public_key) for key in instance.keys]
     assert found["random_seed"] == payload.random_seed.reveal()
-    assert found.get("admin_pass") == (payload.admin_password.text() if payload.admin_password else None)
+    told = payload.admin_password and asked.settings.admin_pass and not _password_is_left_out(asked)
+    assert found.get("admin_pass") == (payload.admin_password.text() if payload.admin_password and told else None)
     tags = [(one["type"], one.get("mac"), *one["tags"]) for one in found["devices"]]
     disk = [("disk", None, instance.disk_tag)] if instance.disk_tag else []
     assert tags == disk + [("nic", nic.mac, nic.tag) for nic in instance.nics if nic.tag]
+
+
+def _is_windows(asked: generated.Generated) -> bool:
+    return asked.instance.image.properties.get("os_type") == "windows"
+
+
+def _password_is_left_out(asked: generated.Generated) -> bool:
+    """Given by the caller, and no way that the operator allows would bring it into this guest."""
+    allowed = asked.settings.admin_pass if _is_windows(asked) else asked.settings.linux_password != "never"
+    return asked.payload.admin_password is not None and asked.password_given and not allowed
+
+
+def check_root_password(asked: generated.Generated, found: list[list[Any]]) -> None:
+    """As cloud-init's own module would set it, and openssl compute it."""
+    password, policy = asked.payload.admin_password, asked.settings.linux_password
+    wanted = policy == "always" or (policy == "given" and asked.password_given)
+    if password is None or not wanted or _is_windows(asked):
+        assert found == []
+        return
+    # Told in two ways, for two ages of cloud-init; this one understands both.
+    ((user, hashed, is_hash),) = set(map(tuple, found))
+    assert (user, is_hash) == ("root", True)
+    assert hashed == judges.sha512_crypt(password.text(), hashed.split("$")[2])
+
+
+def check_vendor_data(asked: generated.Generated, found: Mapping[str, Any]) -> None:
+    """The operator's own come first where a password is told by them too."""
+    has_file = bool(asked.settings.vendor_data.providers)
+    static = asked.vendor_data if has_file else {}
+    assert found["vendordata2"] == ({"static": static} if has_file else {})
+    assert _without_texts(found["vendordata"]) == _without_texts(static)
+    told = _texts(found["vendordata"])
+    assert told[: len(_texts(static))] == _texts(static)
+    assert all("chpasswd" in text for text in told[len(_texts(static)) :])
+
+
+def _without_texts(vendor_data: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in vendor_data.items() if key != "cloud-init"}
+
+
+def _texts(vendor_data: Mapping[str, Any]) -> list[str]:
+    found = vendor_data.get("cloud-init", [])
+    return found if isinstance(found, list) else [found]
 
 
 def check_network(nics: tuple[Nic, ...], cards: Mapping[str, str], found: Any) -> None:
@@ -192,7 +237,10 @@ def remarks(asked: generated.Generated) -> dict[str, bool]:
         "a tagged disk": instance.disk_tag is not None,
         "a password that was given": payload.admin_password is not None and asked.password_given,
         "a password that was made": payload.admin_password is not None and not asked.password_given,
-        "vendor data": asked.vendor_data != {},
+        "a password that was left out": _password_is_left_out(asked),
+        "no vendor data": not asked.settings.vendor_data.providers,
+        "vendor data beside a password": "cloud-init" in asked.vendor_data and payload.admin_password is not None,
+        "Windows": _is_windows(asked),
         "a ramdisk": instance.ramdisk is not None,
         "no EC2 tree": {*EC2_VERSIONS, "latest"} <= {*asked.settings.skip_versions},
         "every EC2 version": not asked.settings.skip_versions,
