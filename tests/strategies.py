@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as some
 
+from injector.model.ingredients import Bus, Device
 from injector.model.instance import Instance
 from injector.model.keypair import KeyPair
 from injector.model.payload import Payload
@@ -37,7 +38,24 @@ PAYLOADS = some.builds(
     files=some.lists(some.builds(a.a_file, NAME, some.binary(max_size=200)), max_size=30).map(tuple),
     admin_password=some.none() | TEXT.map(Secret),
 )
-KEYS = some.lists(some.builds(a.a_key, name=NAME), max_size=4, unique_by=lambda key: key.name)
+KEYS = some.lists(some.builds(a.a_key, name=NAME, public_key=NAME), max_size=4, unique_by=lambda key: key.name)
+
+_JSON = some.recursive(
+    some.none() | some.booleans() | some.integers() | TEXT,
+    lambda inner: some.lists(inner, max_size=3) | some.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=10,
+)
+VENDOR_DATA = some.dictionaries(TEXT, _JSON, max_size=4)
+"""What an operator or a service may say: any JSON object."""
+
+_TAGS = some.tuples(NAME) | some.tuples(NAME, NAME)
+_ADDRESS = some.from_regex(r"0000:0[0-9]:1[0-9a-f]\.[0-7]", fullmatch=True)
+ANY_DEVICES = some.lists(
+    some.builds(Device, some.just("nic"), some.just(Bus.PCI), _ADDRESS, _TAGS, mac=NAME)
+    | some.builds(Device, some.just("disk"), some.sampled_from(Bus), _ADDRESS, _TAGS, serial=NAME, path=NAME),
+    max_size=5,
+).map(tuple)
+"""Devices that were given roles."""
 
 
 def _record(keys: list[KeyPair], **values: Any) -> Instance:

@@ -24,7 +24,7 @@ from injector.model.secret import Secret
 from injector.settings import DriveSettings
 from tests import builders as a
 from tests import goldens
-from tests.strategies import INSTANCES, PAYLOADS
+from tests.strategies import ANY_DEVICES, INSTANCES, PAYLOADS, VENDOR_DATA
 
 DUAL = a.a_network(
     mtu=1400, subnets=(a.a_subnet(), a.a_subnet(cidr="2001:db8::/64", gateway="2001:db8::1", dns=("2001:db8::3",)))
@@ -307,6 +307,48 @@ def test_any_drive_says_exactly_what_was_asked_in_every_version(instance: Instan
         assert delivered == [(file.path, file.content.reveal()) for file in payload.files]
         expected = payload.user_data.reveal() if payload.user_data else None
         assert found.get(f"openstack/{version}/user_data") == expected
+
+
+@given(INSTANCES)
+def test_any_keys_are_told_in_their_order_to_every_reader(instance: Instance) -> None:
+    found = tree(instance, skip_versions=())
+    told = [{"name": key.name, "type": key.type, "data": key.public_key} for key in instance.keys]
+    for version in (*VERSIONS, LATEST):
+        described = document(found, version)
+        assert described.get("keys", []) == told
+        assert list(described.get("public_keys", {})) == [key.name for key in instance.keys]
+    for version in (*ec2.VERSIONS, LATEST):
+        numbered = json.loads(found[f"ec2/{version}/meta-data.json"]).get("public-keys", {})
+        assert [one["openssh-key"] for one in numbered.values()] == [key.public_key for key in instance.keys]
+        assert list(numbered) == [str(number) for number in range(len(instance.keys))]
+
+
+@given(VENDOR_DATA, VENDOR_DATA)
+def test_any_vendor_data_is_where_the_version_has_a_place_for_it(first: dict[str, Any], second: dict[str, Any]) -> None:
+    delivery = a.a_delivery()
+    assert delivery.ingredients is not None
+    texts = (Secret(json.dumps(first)), Secret(json.dumps(second)))
+    said = replace(delivery.ingredients, vendor_data=texts[0], vendor_data2=texts[1])
+    found = tree_of(contents_of(replace(delivery, ingredients=said)))
+    for name, since, expected in (("vendor_data", 2, first), ("vendor_data2", 5, second)):
+        told = {version: found.get(f"openstack/{version}/{name}.json") for version in (*VERSIONS, LATEST)}
+        assert [version for version, text in told.items() if text is None] == list(VERSIONS[:since])
+        assert all(json.loads(text) == expected for text in told.values() if text is not None)
+
+
+@given(ANY_DEVICES)
+def test_any_devices_are_told_the_same_since_the_version_that_knows_them(devices: tuple[Device, ...]) -> None:
+    found = drive_of(a.a_delivery(devices=devices))
+    expected = [_described(device) for device in devices]
+    for version in (*VERSIONS, LATEST):
+        told = document(found, version).get("devices")
+        assert told == (None if version in VERSIONS[:4] else expected)
+
+
+def _described(device: Device) -> dict[str, Any]:
+    values = {name: getattr(device, name) for name in ("type", "mac", "serial", "path", "address")}
+    values |= {"bus": device.bus.value, "tags": list(device.tags)}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 @given(INSTANCES, PAYLOADS)
