@@ -62,18 +62,22 @@ def is_hash_of(hashed: Secret, password: Secret) -> bool:
 def told_with(vendor_data: Mapping[str, Any], hashed: Secret) -> dict[str, Any]:
     """The vendor data with the password in them; what the operator says under the same key stays, and comes first.
 
-    ``users`` is what cloud-init wants since 22.3, ``list`` what it knew before and still takes. The password does not
-    expire: whoever asked for it knows it.
+    It does not expire: whoever asked for it knows it.
     """
-    root = hashed.text()
-    chpasswd = {
-        "expire": False,
-        "users": [{"name": "root", "password": root, "type": "hash"}],
-        "list": [f"root:{root}"],
-    }
     before = _texts(vendor_data.get(KEY))
-    text = _HEADER + json.dumps({"chpasswd": chpasswd} | (_BESIDE if before else {}))
-    return {**vendor_data, KEY: [*before, text] if before else text}
+    root = {"name": "root", "password": hashed.text(), "type": "hash"}
+    config = {"chpasswd": {"expire": False, "users": [root]}} | (_BESIDE if before else {})
+    return {**vendor_data, KEY: [*before, _HEADER + json.dumps(config), _script(hashed.text())]}
+
+
+def _script(root: str) -> str:
+    """cloud-init before 22.3 does not know ``users``, and later ones call a boot with the older ``list`` degraded."""
+    return (
+        "#!/bin/sh\n"
+        "# For cloud-init before 22.3: later ones have set this password already.\n"
+        f"root='{root}'\n"
+        'grep -qF "root:$root:" /etc/shadow || echo "root:$root" | chpasswd -e\n'
+    )
 
 
 def seen_in(vendor_data: Mapping[str, Any]) -> Secret | None:

@@ -150,8 +150,11 @@ def in_guest(delivery: Delivery, cloud_init: CloudInit, **settings: Any) -> tupl
 
 def test_cloud_init_sets_it_for_root_and_it_does_not_expire(tmp_path: Path, cloud_init: CloudInit) -> None:
     found, root = in_guest(a_delivery(tmp_path), cloud_init)
-    assert found["set"] == [["root", root, True]] * 2, "as users, and as the list that versions before 22.3 know"
+    assert found["set"] == [["root", root, True]]
     assert found["expired"] == []
+    directory = tmp_path / a.INSTANCE_ID / "mnt" / "openstack" / "latest" / "vendor_data.json"
+    kinds = [cloud_init.parts(text.encode())["parts"] for text in json.loads(directory.read_text())["cloud-init"]]
+    assert kinds == [["text/cloud-config"], ["text/x-shellscript"]]
 
 
 def vendor(directory: Path, said: Any) -> VendorDataSettings:
@@ -177,19 +180,19 @@ def test_the_operators_vendor_data_are_obeyed_too(said: Any, tmp_path: Path, clo
 
 
 def test_a_root_of_the_operators_gives_way(tmp_path: Path, cloud_init: CloudInit) -> None:
-    settings = vendor(tmp_path, {"cloud-init": "#cloud-config\nchpasswd: {list: ['root:$6$x$y']}\n"})
+    own = "#cloud-config\nchpasswd: {users: [{name: root, password: '$6$x$y'}]}\n"
+    settings = vendor(tmp_path, {"cloud-init": own})
     found, root = in_guest(a_delivery(tmp_path), cloud_init, vendor_data=settings)
     assert [password for user, password, _ in found["set"] if user == "root"][-1] == root
 
 
 def test_a_service_cannot_take_it_away(tmp_path: Path, cloud_init: CloudInit) -> None:
     """What is dynamic comes after what is static: there the password has to be, too."""
-    said = "#cloud-config\nchpasswd: {list: ['root:$6$x$y'], users: [{name: root, password: '$6$x$y'}]}\n"
+    said = "#cloud-config\nchpasswd: {users: [{name: root, password: '$6$x$y'}]}\n"
     with a_service(says(said)) as service:
         dynamic = VendorDataSettings(providers=("StaticJSON", "DynamicJSON"), targets=(f"cloud-init@{service.url}",))
         found, root = in_guest(a_delivery(tmp_path), cloud_init, vendor_data=dynamic)
     assert [password for user, password, _ in found["set"] if user == "root"][-1] == root
-    assert [password for _, password, _ in found["set"]][1] == root
 
 
 @pytest.mark.parametrize(

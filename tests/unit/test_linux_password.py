@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -89,14 +90,11 @@ def test_the_operators_word_stays_and_comes_first(before: dict[str, object], kep
     assert {key: value for key, value in told.items() if key != "cloud-init"} == {
         key: value for key, value in before.items() if key != "cloud-init"
     }
-    texts = told["cloud-init"] if kept else [told["cloud-init"]]
-    assert texts[:-1] == kept
-    config = json.loads(texts[-1].removeprefix(CONFIG))
-    assert config["chpasswd"] == {
-        "expire": False,
-        "users": [{"name": "root", "password": "$6$salt$hash", "type": "hash"}],
-        "list": ["root:$6$salt$hash"],
-    }
+    *others, ours, _script = told["cloud-init"]
+    assert others == kept
+    config = json.loads(ours.removeprefix(CONFIG))
+    root = {"name": "root", "password": "$6$salt$hash", "type": "hash"}
+    assert config["chpasswd"] == {"expire": False, "users": [root]}
     assert ("merge_how" in config) == bool(kept)
     assert linux_password.seen_in(told) == HASH
 
@@ -121,3 +119,17 @@ def test_user_data_that_hide_it_in_a_message_are_seen() -> None:
         b"Content-Transfer-Encoding: base64\n\n" + base64.b64encode(b"#cloud-config\npassword: x\n") + b"\n--X--\n"
     )
     assert linux_password.obstacle(Secret("geheim"), Secret(message)) is not None
+
+
+@pytest.mark.parametrize(("shadow", "sets"), [("root:*:1:::::::", True), ("root:$6$salt$hash:1:::::::", False)])
+def test_where_cloud_init_is_too_old_a_script_sets_it(shadow: str, sets: bool, tmp_path: Path) -> None:
+    """The script itself, with a shadow file and a chpasswd of the test's."""
+    script = linux_password.told_with({}, HASH)["cloud-init"][-1]
+    (tmp_path / "shadow").write_text(f"daemon:*:1:::::::\n{shadow}\n")
+    chpasswd = tmp_path / "chpasswd"
+    chpasswd.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/called\ncat >>{tmp_path}/called\n')
+    chpasswd.chmod(0o755)
+    said = script.replace("/etc/shadow", str(tmp_path / "shadow")).encode()
+    subprocess.run(["/bin/sh"], input=said, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=True)
+    called = tmp_path / "called"
+    assert (called.read_text() if called.exists() else "") == ("-e\nroot:$6$salt$hash\n" if sets else "")
