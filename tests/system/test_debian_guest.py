@@ -4,35 +4,53 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import select
 import subprocess
+import time
+import tty
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.daemon import b64
+from tests.daemon import Daemon, a_daemon, b64
 from tests.system.conftest import GUESTS, House
 
 BINARY = bytes(range(256)) * 16
 TEXT = "hello from the host\n"
 
+PASSWORD = "correct horse battery"
+
 # Run once by cloud-init; what it prints is the guest's own statement.
 SCRIPT = """#!/usr/bin/python3
-import hashlib, json, os, socket, subprocess
-os.makedirs("/run/look", exist_ok=True)
-subprocess.run(["mount", "-o", "ro", "LABEL=config-2", "/run/look"], check=True)
-def digest(path):
-    return hashlib.sha256(open(path, "rb").read()).hexdigest()
+import hashlib, json, os, socket, subprocess, sys
+# One write: the kernel and systemd speak on the same line.
+def say(text):
+    os.write(os.open("/dev/ttyS0", os.O_WRONLY), ("\\n" + text + " END\\n").encode())
+sys.excepthook = lambda kind, error, trace: say("COMPLAINT " + repr(error))
+os.makedirs("/mnt/config", exist_ok=True)
+subprocess.run(["mount", "-o", "ro", "/dev/disk/by-label/config-2", "/mnt/config"], check=True)
+def file(path):
+    stat = os.stat(path)
+    return [hashlib.sha256(open(path, "rb").read()).hexdigest(), oct(stat.st_mode & 0o7777), stat.st_uid]
+def told(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+cards = json.loads(told("ip", "-j", "address", "show", "scope", "global"))
 said = {
     "hostname": socket.gethostname(),
-    "text": digest("/etc/motd.injected"),
-    "binary": digest("/root/blob"),
+    "text": file("/etc/motd.injected"),
+    "binary": file("/root/blob"),
     "key": open("/home/debian/.ssh/authorized_keys").read().split()[-2],
-    "meta": json.load(open("/run/look/openstack/latest/meta_data.json"))["meta"],
+    "meta": json.load(open("/mnt/config/openstack/latest/meta_data.json"))["meta"],
+    "drive": told("findmnt", "-no", "FSTYPE", "/mnt/config").strip(),
+    "addresses": sorted(
+        one["local"] + "/" + str(one["prefixlen"])
+        for card in cards for one in card.get("addr_info", []) if one.get("local") and not one.get("dynamic")
+    ),
 }
-# One write: the kernel and systemd speak on the same line.
-console = os.open("/dev/ttyS0", os.O_WRONLY)
-os.write(console, ("\\nCONFIRMATION " + json.dumps(said) + " END\\n").encode())
+say("CONFIRMATION " + json.dumps(said))
 """
 
 
@@ -47,20 +65,41 @@ def confirmation(console: str) -> Any:
     return json.loads(console.partition("CONFIRMATION ")[2].partition(" END")[0])
 
 
-@pytest.mark.parametrize("machine", ["q35", "pc"])
-def test_what_was_asked_is_what_the_guest_has(house: House, key: Path, machine: str) -> None:
-    daemon = house.daemon
-    daemon.add_flavor(f"debian-{machine}", ram=512, disk=4, vcpus=2)
-    image = daemon.add_image(f"debian-{machine}", GUESTS / "debian" / "disk.qcow2", "qcow2", hw_machine_type=machine)
+@pytest.fixture(params=[("q35", "iso9660"), ("pc", "vfat")], ids="-".join)
+def kind(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """The machine, and the format of the drive."""
+    machine, drive_format = request.param
+    return machine, drive_format
+
+
+@pytest.fixture
+def daemon(kind: tuple[str, str]) -> Iterator[Daemon]:
+    with a_daemon({"DEFAULT": {"config_drive_format": kind[1]}, "libvirt": {"shutdown_timeout": 15}}) as running:
+        running.start()
+        yield running
+
+
+def a_subnet(cidr: str, prefix: str, **more: Any) -> dict[str, Any]:
+    return {"cidr": cidr, "gateway": f"{prefix}2", "pool_first": f"{prefix}50", "pool_last": f"{prefix}60", **more}
+
+
+def boot_the_judge(daemon: Daemon, key: Path, machine: str) -> str:
+    daemon.add_flavor("debian", ram=512, disk=4, vcpus=2)
+    image = daemon.add_image("debian", GUESTS / "debian" / "disk.qcow2", "qcow2", hw_machine_type=machine)
     public = key.with_suffix(".pub").read_text()
-    daemon.call("POST", "/v2.1/os-keypairs", {"keypair": {"name": f"key-{machine}", "public_key": public}})
-    network = daemon.add_network(f"ssh-{machine}", forwards=[22])
-    server_id = daemon.boot(
+    daemon.call("POST", "/v2.1/os-keypairs", {"keypair": {"name": "key", "public_key": public}})
+    subnets = [
+        a_subnet("10.0.2.0/24", "10.0.2.", dns=["10.0.2.3"]),
+        a_subnet("fd00:5ca1::/64", "fd00:5ca1::"),
+    ]
+    network = daemon.add_network("ssh", forwards=[22], subnets=subnets)
+    return daemon.boot(
         image,
-        f"judge-{machine}",
-        f"debian-{machine}",
+        "judge",
+        "debian",
         networks=[{"uuid": network}],
-        key_name=f"key-{machine}",
+        key_name="key",
+        adminPass=PASSWORD,
         metadata={"role": "webservers", "essential": "false"},
         personality=[
             {"path": "/etc/motd.injected", "contents": b64(TEXT)},
@@ -68,28 +107,62 @@ def test_what_was_asked_is_what_the_guest_has(house: House, key: Path, machine: 
         ],
         user_data=b64(SCRIPT),
     )
+
+
+def test_what_was_asked_is_what_the_guest_has(daemon: Daemon, key: Path, kind: tuple[str, str]) -> None:
+    machine, drive_format = kind
+    server_id = boot_the_judge(daemon, key, machine)
     server = daemon.wait_for_guest(server_id, "done", "degraded", "error", seconds=400)
-    assert server["injector:guest"]["state"] == "done", server["injector:guest"]
+    complaint = daemon.console(server_id).partition("COMPLAINT")[2][:300]
+    assert server["injector:guest"]["state"] == "done", (complaint, server["injector:guest"])
     assert confirmation(daemon.console(server_id)) == {
-        "hostname": f"judge-{machine}",
-        "text": hashlib.sha256(TEXT.encode()).hexdigest(),
-        "binary": hashlib.sha256(BINARY).hexdigest(),
-        "key": public.split()[1],
+        "hostname": "judge",
+        "text": [hashlib.sha256(TEXT.encode()).hexdigest(), "0o660", 0],
+        "binary": [hashlib.sha256(BINARY).hexdigest(), "0o660", 0],
+        "key": key.with_suffix(".pub").read_text().split()[1],
         "meta": {"role": "webservers", "essential": "false"},
+        "drive": drive_format,
+        "addresses": ["10.0.2.50/24", "fd00:5ca1::50/64"],
     }
-    port = server["injector:forwards"][0]["host_port"]
-    options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes")
-    command = ["ssh", "-i", str(key), "-p", str(port), *(f"-o{option}" for option in options)]
-    logged_in = subprocess.run(
-        [*command, "debian@127.0.0.1", "sudo cat /etc/motd.injected"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert logged_in.stdout == TEXT, logged_in.stderr
+    assert over_ssh(server, key, "sudo cat /etc/motd.injected") == TEXT
+    words = ("login:", "root"), ("assword:", PASSWORD), ("# ", "id; echo END OF ''DIALOGUE")
+    assert "uid=0(root)" in said_at_the_console(server_id, *words)
     daemon.delete(server_id)
     daemon.wait_until_gone(server_id)
+
+
+def over_ssh(server: Any, key: Path, command: str) -> str:
+    """What a command printed that the image's default user ran."""
+    port = server["injector:forwards"][0]["host_port"]
+    options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes")
+    ssh = ["ssh", "-i", str(key), "-p", str(port), *(f"-o{option}" for option in options), "debian@127.0.0.1", command]
+    ended = subprocess.run(ssh, capture_output=True, text=True, check=False, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def said_at_the_console(server_id: str, *dialogue: tuple[str, str]) -> str:
+    """As a person at the serial console does: wait for each prompt, type the answer; what came after the last."""
+    tty_path = subprocess.run(["virsh", "ttyconsole", server_id], capture_output=True, text=True, check=True).stdout
+    console = os.open(tty_path.strip(), os.O_RDWR | os.O_NOCTTY)
+    try:
+        tty.setraw(console)
+        os.write(console, b"\n")
+        for prompt, answer in dialogue:
+            read_until(console, prompt)
+            os.write(console, answer.encode() + b"\n")
+        return read_until(console, "END OF DIALOGUE")
+    finally:
+        os.close(console)
+
+
+def read_until(console: int, prompt: str, seconds: float = 60) -> str:
+    seen, deadline = "", time.monotonic() + seconds
+    while prompt not in seen:
+        ready, _, _ = select.select([console], [], [], max(0, deadline - time.monotonic()))
+        assert ready, f"no {prompt!r} in {seen!r}"
+        seen += os.read(console, 4096).decode(errors="replace")
+    return seen
 
 
 def test_a_guest_that_cannot_see_its_drive_says_so(house: House) -> None:
