@@ -29,8 +29,8 @@ class Delivery:
     """Everything one delivery needs: the record, the payload in clear, the plan and the place on this host.
 
     ``devices`` are those with a tag, as the hypervisor made them. ``ingredients`` are what the channel gathered, or
-    what it had gathered when it made the same before. ``rehearsal``: nothing will come of it, so nobody outside this
-    host is to be told or asked.
+    what it had gathered when it made the same before, or the one before this. ``rehearsal``: nothing will come of it,
+    so nobody outside this host is to be told or asked.
     """
 
     instance: Instance

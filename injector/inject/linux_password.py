@@ -62,12 +62,17 @@ def is_hash_of(hashed: Secret, password: Secret) -> bool:
 def told_with(vendor_data: Mapping[str, Any], hashed: Secret) -> dict[str, Any]:
     """The vendor data with the password in them; what the operator says under the same key stays, and comes first.
 
-    It does not expire: whoever asked for it knows it.
+    It does not expire: whoever asked for it knows it. Told again, it is told once.
     """
-    before = _texts(vendor_data.get(KEY))
-    root = {"name": "root", "password": hashed.text(), "type": "hash"}
-    config = {"chpasswd": {"expire": False, "users": [root]}} | (_BESIDE if before else {})
-    return {**vendor_data, KEY: [*before, _HEADER + json.dumps(config), _script(hashed.text())]}
+    ours = {text for beside in (False, True) for text in _ours(hashed.text(), beside=beside)}
+    before = [text for text in _texts(vendor_data.get(KEY)) if text not in ours]
+    return {**vendor_data, KEY: [*before, *_ours(hashed.text(), beside=bool(before))]}
+
+
+def _ours(root: str, *, beside: bool) -> tuple[str, str]:
+    user = {"name": "root", "password": root, "type": "hash"}
+    config = {"chpasswd": {"expire": False, "users": [user]}} | (_BESIDE if beside else {})
+    return _HEADER + json.dumps(config), _script(root)
 
 
 def _script(root: str) -> str:

@@ -71,22 +71,22 @@ class Drives:
         wanted = _asked_for(instance)
         place = replace(home, generation=wanted.number)
         payload = self._vault.unseal(instance.id, drive.payload)
-        told = wanted.uuid or _numbered(drive, instance.generation).uuid
+        current = _numbered(drive, instance.generation)
+        told, kept = wanted.uuid or current.uuid, self._vault.open(instance.id, current.ingredients, Ingredients)
         with _gone_on_failure(place.config_drive):
-            ingredients = replace(self._gather(instance, payload, place, wanted, told), devices=devices)
+            before = Delivery(instance, payload, _plan_of(instance), place, devices, kept)
+            ingredients = self._gather(before, wanted, told)
             receipt = self._channel.deliver(_delivery(instance, payload, ingredients, place))
             sealed = self._vault.seal(instance.id, ingredients)
             made = Generation(wanted.number, told, wanted.at, receipt, sealed, wanted.policy)
             files.write_atomic(home.renewed, json.dumps(wire.pack(made)).encode(), mode=0o600)
         return made
 
-    def _gather(
-        self, instance: Instance, payload: Payload, place: Workspace, wanted: Refresh, told: str
-    ) -> Ingredients:
+    def _gather(self, before: Delivery, wanted: Refresh, told: str) -> Ingredients:
         """As the operator has it now, and the record: its metadata too, which the first drive has as it was asked."""
-        now = replace(instance, asked_metadata=instance.metadata)
-        gathered = self._channel.gather(Delivery(now, payload, _plan_of(instance), place))
-        return replace(gathered, made_at=wanted.at, uuid=told, metadata=instance.metadata)
+        now = replace(before.instance, asked_metadata=before.instance.metadata)
+        gathered = self._channel.gather(replace(before, instance=now))
+        return replace(gathered, made_at=wanted.at, uuid=told, metadata=now.metadata)
 
     def give_up(self, instance: Instance, home: Workspace) -> None:
         """Leave nothing of a drive that the guest could not be given; one to go back to stays."""
@@ -146,7 +146,8 @@ class Drives:
         generation = _numbered(drive, instance.generation)
         kept = self._vault.open(instance.id, generation.ingredients, Ingredients)
         wanted = Refresh(generation.number, generation.made_at, running=True)
-        now = replace(self._gather(instance, payload, home, wanted, generation.uuid), devices=devices)
+        rehearsal = Delivery(instance, payload, _plan_of(instance), home, devices, kept, rehearsal=True)
+        now = self._gather(rehearsal, wanted, generation.uuid)
         before, after = (
             self._channel.contents(_delivery(instance, payload, ingredients, home)) for ingredients in (kept, now)
         )

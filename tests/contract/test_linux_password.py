@@ -117,6 +117,16 @@ def test_the_same_ingredients_make_the_same_drive_and_others_another(tmp_path: P
     assert other.drive_digest != first.drive_digest
 
 
+def test_the_next_drive_has_the_same_salt_while_the_password_is_the_same(tmp_path: Path) -> None:
+    _, _, ingredients = delivered(a_delivery(tmp_path / "a"))
+    second = replace(a_delivery(tmp_path / "b"), ingredients=ingredients)
+    assert channel().gather(second) == ingredients
+    other = replace(second, payload=replace(second.payload, admin_password=Secret("another")))
+    changed = channel().gather(other).root_hash
+    assert changed is not None
+    assert linux_password.is_hash_of(changed, Secret("another"))
+
+
 def test_a_hash_of_another_password_is_no_delivery(tmp_path: Path) -> None:
     _, _, ingredients = delivered(a_delivery(tmp_path / "a"))
     wrong = a_delivery(tmp_path / "b")

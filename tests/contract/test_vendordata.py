@@ -18,6 +18,7 @@ from injector.inject.configdrive.contents import contents_of
 from injector.inject.configdrive.gather import Gatherer
 from injector.inject.configdrive.tree import VERSIONS, tree_of
 from injector.inject.configdrive.vendordata import MAX_BYTES, VendorData
+from injector.model.ingredients import Ingredients
 from injector.model.secret import Secret
 from injector.settings import DriveSettings, VendorDataSettings
 from tests import builders as a
@@ -114,10 +115,19 @@ def test_what_a_service_said_is_in_every_version_that_has_the_file() -> None:
     assert len({tree[f"openstack/{version}/vendor_data2.json"] for version in have}) == 1
 
 
-def test_a_rehearsal_asks_nobody() -> None:
+def test_a_rehearsal_asks_nobody_and_takes_what_was_said_before() -> None:
+    rehearsal = replace(DELIVERY, rehearsal=True, ingredients=None)
     with a_service(says({})) as service:
-        assert documents(asking(f"x@{service.url}"), replace(DELIVERY, rehearsal=True)) == ({}, {"static": {}})
+        settings = asking(f"x@{service.url}", f"new@{service.url}")
+        assert documents(settings, rehearsal) == ({}, {"static": {}})
+        before = replace(a_gathering(), vendor_data2=Secret('{"static": {"old": 1}, "x": [1], "gone": 2}'))
+        assert documents(settings, replace(rehearsal, ingredients=before)) == ({}, {"static": {}, "x": [1]})
         assert service.asked == []
+
+
+def a_gathering() -> Ingredients:
+    assert DELIVERY.ingredients is not None
+    return DELIVERY.ingredients
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,7 @@ def test_the_operators_word_stays_and_comes_first(before: dict[str, object], kep
     assert config["chpasswd"] == {"expire": False, "users": [root]}
     assert ("merge_how" in config) == bool(kept)
     assert linux_password.seen_in(told) == HASH
+    assert linux_password.told_with(told, HASH) == told
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,10 @@ class Gatherer:
         self._interfaces = Interfaces(template, virt_type) if settings.flat_injected else None
 
     def gather(self, delivery: Delivery) -> Ingredients:
-        """For the first drive of an instance: what was asked for when it was created, dated by the record."""
+        """For the first drive of an instance: what was asked for when it was created, dated by the record.
+
+        ``delivery.ingredients`` are those of the drive before, if there is one.
+        """
         instance, settings = delivery.instance, self._settings
         vendor_data, vendor_data2 = self._vendor_data.gather(delivery)
         root = self._root_hash(delivery)
@@ -50,7 +53,10 @@ class Gatherer:
         )
 
     def _root_hash(self, delivery: Delivery) -> Secret | None:
-        """None, and nothing to pay, for most boots: only a password that a Linux guest is to have is hashed."""
+        """None, and nothing to pay, for most boots: only a password that a Linux guest is to have is hashed.
+
+        The drive before this one has the salt that was drawn: with another, each would differ for nothing.
+        """
         password, plan = delivery.payload.admin_password, delivery.plan
         given = any(item.kind is ItemKind.PASSWORD for item in plan.items)
         lost = any(left.item.kind is ItemKind.PASSWORD for left in plan.left_out)
@@ -60,6 +66,9 @@ class Gatherer:
         # A generated one gives way: with ours beside it, the user-data's own would not be set.
         if linux_password.obstacle(password, delivery.payload.user_data) is not None:
             return None
+        kept = None if delivery.ingredients is None else delivery.ingredients.root_hash
+        if kept is not None and linux_password.is_hash_of(kept, password):
+            return kept
         return linux_password.hash_of(password)
 
     def _network_config(self, delivery: Delivery) -> Secret | None:
