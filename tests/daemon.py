@@ -251,6 +251,19 @@ def a_daemon(options: Options | None = None, user: User | None = None) -> Iterat
         shutil.rmtree(parent)
 
 
+@contextlib.contextmanager
+def a_daemon_without_guests(scratch: Path, **default: Any) -> Iterator[Daemon]:
+    """One on libvirt's own test hypervisor, with an empty image and the flavor "1"; ``default``: options of DEFAULT."""
+    disk = scratch / "disk.raw"
+    disk.write_bytes(bytes(1024 * 1024))
+    libvirt = {"connection_uri": "test:///default", "virt_type": "qemu"}
+    with a_daemon({"DEFAULT": default, "libvirt": libvirt}) as running:
+        running.start()
+        running.add_image("empty", disk, "raw")
+        running.add_flavor("1", ram=64)
+        yield running
+
+
 def _remove_domains(state: Path) -> None:
     """After a test that failed: its guests would run on."""
     listed = subprocess.run(["virsh", "list", "--all", "--uuid"], capture_output=True, text=True, check=False)

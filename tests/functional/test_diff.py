@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from tests.api_house import eventually
-from tests.daemon import Daemon, a_daemon, b64
-
-OPTIONS: dict[str, dict[str, Any]] = {"libvirt": {"connection_uri": "test:///default", "virt_type": "qemu"}}
+from tests.daemon import Daemon, a_daemon_without_guests, b64
 
 
 @pytest.fixture
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    disk = tmp_path_factory.mktemp("image") / "disk.raw"
-    disk.write_bytes(bytes(1024 * 1024))
-    with a_daemon(OPTIONS) as running:
-        running.start()
-        running.add_image("empty", disk, "raw")
-        running.add_flavor("1", ram=64)
+    with a_daemon_without_guests(tmp_path_factory.mktemp("image")) as running:
         yield running
 
 

@@ -10,24 +10,15 @@ from typing import Any
 
 import pytest
 
-from tests.daemon import Daemon, a_daemon, b64
+from tests.daemon import Daemon, a_daemon_without_guests, b64
 
-OPTIONS: dict[str, dict[str, Any]] = {
-    "DEFAULT": {"debug": True},
-    "libvirt": {"connection_uri": "test:///default", "virt_type": "qemu"},
-}
 # Short enough to be guessed, rare enough to be found.
 PASSWORD, FILE, USER_DATA = "tr0ub4dor", b"zw1tterwolf", b"#!/bin/sh\n# qu1ckbrownfox\n"
 
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    disk = tmp_path_factory.mktemp("image") / "disk.raw"
-    disk.write_bytes(bytes(1024 * 1024))
-    with a_daemon(OPTIONS) as running:
-        running.start()
-        running.add_image("empty", disk, "raw")
-        running.add_flavor("1", ram=64)
+    with a_daemon_without_guests(tmp_path_factory.mktemp("image"), debug=True) as running:
         yield running
 
 
