@@ -10,7 +10,7 @@
      │    ├── ImageUnavailable ├── BusUnavailable    ├── ChannelBroken ├── NoHost
      │    └── VersionMismatch
      ├── GuestError       the image's owner can act     409   the boot ends in ERROR with the reason
-     │    └── ImageRejected
+     │    ├── ImageRejected  ├── GuestUnreadable  ├── ItemRefused  └── CannotServe
      ├── StaleError       nobody: the world moved on    409   undone quietly
      └── InternalError    our bug                       500   traceback in the log, a clean message outside
 
@@ -135,6 +135,18 @@ class GuestError(InjectorError):
 
 class ImageRejected(GuestError):
     """The image is not what it claims to be, or refers to files outside itself."""
+
+
+class GuestUnreadable(GuestError):
+    """The guest's file system is damaged, or not what it says: no back end is to be tried on it."""
+
+
+class ItemRefused(GuestError):
+    """An item cannot be written into this guest; whoever catches it names the item."""
+
+
+class CannotServe(GuestError):
+    """A back end of partition injection does not edit such a file system; another one may. Nothing was written."""
 
 
 class StaleError(InjectorError):

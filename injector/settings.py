@@ -81,6 +81,22 @@ class DriveSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PartitionSettings:
+    """How a guest's partition is written: back ends in the order tried, seconds and bytes each may take.
+
+    ``workers`` are kept ready. ``network_template`` as in ``DriveSettings``.
+    """
+
+    filesystems: tuple[str, ...] = ("ext", "guestfs")
+    workers: int = 2
+    deadline: float = 20.0
+    guestfs_deadline: float = 300.0
+    memory_limit: int = 512 * 1024**2
+    network_template: Path | None = None
+    virt_type: str = "kvm"
+
+
+@dataclass(frozen=True, slots=True)
 class LibvirtSettings:
     """``virt_type`` auto | kvm | qemu; ``cpu_mode`` None leaves it to the type; times in seconds."""
 
@@ -150,6 +166,7 @@ class Settings:
     quotas: Quotas = field(default_factory=Quotas)
     policy: InjectionPolicy = field(default_factory=InjectionPolicy)
     drive: DriveSettings = field(default_factory=DriveSettings)
+    partition: PartitionSettings = field(default_factory=PartitionSettings)
     libvirt: LibvirtSettings = field(default_factory=LibvirtSettings)
     images: ImageSettings = field(default_factory=ImageSettings)
     compute: ComputeSettings = field(default_factory=ComputeSettings)
@@ -169,6 +186,11 @@ class Settings:
     def base_dir(self) -> Path:
         """The compute's cache of base images, named by digest."""
         return self.state_dir / "base"
+
+    @property
+    def facts_dir(self) -> Path:
+        """What the compute found out about images, by digest."""
+        return self.state_dir / "facts"
 
     @property
     def admin_token(self) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from oslo_config import cfg
-from oslo_config.types import Port
+from oslo_config.types import Port, String
 
 from injector.model.finding import RULES, Severity
 from injector.settings import (
@@ -15,6 +15,7 @@ from injector.settings import (
     DriveSettings,
     ImageSettings,
     LibvirtSettings,
+    PartitionSettings,
     Quotas,
 )
 
@@ -22,6 +23,7 @@ _API = ApiSettings(socket=None, socket_group=None)
 _QUOTA = Quotas()
 _DRIVE = DriveSettings()
 _VENDOR = _DRIVE.vendor_data
+_PARTITION = PartitionSettings()
 _LIBVIRT = LibvirtSettings()
 _IMAGES = ImageSettings()
 _COMPUTE = ComputeSettings()
@@ -250,6 +252,28 @@ INJECTION: Sequence[cfg.Opt] = (
             ("warn", "it boots without, and the receipt says so"),
         ],
         help="What to do about items that cannot be delivered.",
+    ),
+    cfg.ListOpt(
+        "filesystems",
+        default=list(_PARTITION.filesystems),
+        item_type=String(choices=["ext", "guestfs", "mounted"]),
+        help="Back ends of partition injection in the order in which they are tried: ext (ext2, ext3 and ext4, without "
+        "an appliance and without a mount), guestfs (everything libguestfs reads), mounted (the host's own kernel "
+        "mounts the guest's file system: ext, xfs and btrfs, as root, for images you trust only).",
+    ),
+    cfg.IntOpt("workers", default=_PARTITION.workers, min=1, help="Processes kept ready to write into a guest (ext)."),
+    cfg.FloatOpt("deadline", default=_PARTITION.deadline, min=1, help="Seconds a back end may take for one guest."),
+    cfg.FloatOpt(
+        "guestfs_deadline",
+        default=_PARTITION.guestfs_deadline,
+        min=10,
+        help="The same for guestfs, which boots an appliance: seconds with KVM, half a minute without.",
+    ),
+    cfg.IntOpt(
+        "memory_limit",
+        default=_PARTITION.memory_limit,
+        min=2**26,
+        help="Bytes of memory a process that reads a guest's file system may map (not guestfs).",
     ),
 )
 

@@ -48,6 +48,7 @@ def read(conf: cfg.ConfigOpts) -> settings.Settings:
         quotas=_group(settings.Quotas, conf.quota),
         policy=_policy(conf),
         drive=_drive(conf),
+        partition=_partition(conf),
         libvirt=_group(settings.LibvirtSettings, conf.libvirt),
         images=_group(settings.ImageSettings, conf.images),
         compute=_group(settings.ComputeSettings, conf.compute),
@@ -84,9 +85,30 @@ def _drive(conf: cfg.ConfigOpts) -> settings.DriveSettings:
         admin_pass=conf.config_drive_inject_password,
         flat_injected=conf.flat_injected,
         network_template=Path(template) if template else None,
-        virt_type="qemu" if conf.libvirt.virt_type == "qemu" else "kvm",
+        virt_type=_virt_type(conf),
         vendor_data=_vendor_data(conf),
     )
+
+
+def _partition(conf: cfg.ConfigOpts) -> settings.PartitionSettings:
+    given, template = conf.injection, conf.injected_network_template
+    order = tuple(dict.fromkeys(given.filesystems))
+    if not order:
+        raise InvalidRequest("at least one back end must be named", field="[injection] filesystems")
+    return settings.PartitionSettings(
+        filesystems=order,
+        workers=given.workers,
+        deadline=given.deadline,
+        guestfs_deadline=given.guestfs_deadline,
+        memory_limit=given.memory_limit,
+        network_template=Path(template) if template else None,
+        virt_type=_virt_type(conf),
+    )
+
+
+def _virt_type(conf: cfg.ConfigOpts) -> str:
+    """As templates are told it; whether KVM works is found out later."""
+    return "qemu" if conf.libvirt.virt_type == "qemu" else "kvm"
 
 
 def _vendor_data(conf: cfg.ConfigOpts) -> settings.VendorDataSettings:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from injector.model.facts import ImageFacts
 from injector.model.ingredients import Device, Ingredients
 from injector.model.instance import Instance
 from injector.model.payload import Payload
@@ -25,12 +26,22 @@ class Fitting:
 
 
 @dataclass(frozen=True, slots=True)
+class GuestDisk:
+    """The root disk: a qcow2 ``overlay`` over ``base``, whose format is raw or qcow2; ``facts`` of the image in it."""
+
+    overlay: Path
+    base: Path
+    base_format: str
+    facts: ImageFacts | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """Everything one delivery needs: the record, the payload in clear, the plan and the place on this host.
 
     ``devices`` are those with a tag, as the hypervisor made them. ``ingredients`` are what the channel gathered, or
     what it had gathered when it made the same before, or the one before this. ``rehearsal``: nothing will come of it,
-    so nobody outside this host is to be told or asked.
+    so nobody outside this host is to be told or asked. ``disk`` is None where none was made.
     """
 
     instance: Instance
@@ -40,6 +51,7 @@ class Delivery:
     devices: tuple[Device, ...] = ()
     ingredients: Ingredients | None = None
     rehearsal: bool = False
+    disk: GuestDisk | None = None
 
 
 class Channel(Protocol):

@@ -37,8 +37,20 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class BackEnd:
+    """A back end of partition injection on this host, as it was found at start; ``reason`` says why it is missing."""
+
+    name: str
+    available: bool
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HostFacts:
-    """Inventory in processors, MiB and GiB; ``carriages`` what each channel here can carry."""
+    """Inventory in processors, MiB and GiB; ``carriages`` what each channel here can carry.
+
+    ``back_ends`` of partition injection, in the order in which they are tried.
+    """
 
     name: str
     hypervisor: str
@@ -53,6 +65,7 @@ class HostFacts:
     guests: int
     reported_at: datetime
     availability_zone: str = "nova"
+    back_ends: tuple[BackEnd, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

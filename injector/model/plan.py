@@ -38,7 +38,8 @@ class Plan:
     """``items`` will be delivered through ``channel``; ``left_out`` will not.
 
     ``drive_bus`` is the bus of the config drive, ``drive_format`` iso9660 or vfat, and ``medium_changes_live`` whether
-    a running guest can be given another medium there.
+    a running guest can be given another medium there. Of partition injection: the root's ``filesystem`` and
+    ``partition`` (0: the whole disk), as far as the image was looked into, and the ``back_ends`` to be tried, in order.
     """
 
     channel: ChannelKind
@@ -48,3 +49,6 @@ class Plan:
     drive_bus: str | None = None
     medium_changes_live: bool | None = None
     drive_format: str | None = None
+    filesystem: str | None = None
+    partition: int | None = None
+    back_ends: tuple[str, ...] = ()

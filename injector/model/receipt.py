@@ -38,8 +38,20 @@ class ReceiptItem:
 
 
 @dataclass(frozen=True, slots=True)
+class PassedOver:
+    """A back end of partition injection that was not used, and why."""
+
+    back_end: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
-    """``drive_digest`` (sha256, hex) and ``drive_size`` (bytes) are of the whole config drive, where there is one."""
+    """``drive_digest`` (sha256, hex) and ``drive_size`` (bytes) are of the whole config drive, where there is one.
+
+    ``back_end`` wrote into the guest's ``filesystem`` where its partition was injected, after ``passed_over`` were not
+    used.
+    """
 
     channel: ChannelKind
     reason: str
@@ -47,6 +59,9 @@ class Receipt:
     drive_digest: str | None = None
     drive_size: int | None = None
     drive_format: str | None = None
+    back_end: str | None = None
+    filesystem: str | None = None
+    passed_over: tuple[PassedOver, ...] = ()
 
     def witnessed(self, places: Collection[int]) -> Receipt:
         """The same once the guest has seen the content of the items at ``places``; only what was delivered can be."""
