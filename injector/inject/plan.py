@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from injector.errors import InvalidRequest, Undeliverable
 from injector.inject import linux_password
+from injector.inject.agent import agent_of, no_agent
 from injector.inject.bus import changes_live, drive_bus
 from injector.model.boot import BootRequest, NicOrder
+from injector.model.facts import Agent, ImageFacts
 from injector.model.host import InjectionPolicy
 from injector.model.hostile import one_line
 from injector.model.image import Image
@@ -45,25 +47,30 @@ _NAMES: Mapping[ChannelKind, str] = {
 class Asked:
     """What bears on the choice, as far as the request and its image say it.
 
-    ``agent``: whether the image has something that reads a config drive; None when that is not known.
+    ``facts`` of the image, as far as somebody has looked into it.
     """
 
     items: tuple[Item, ...]
     image: Image
     config_drive: bool = False
     first_build: bool = True
-    agent: bool | None = None
+    facts: ImageFacts | None = None
+
+    @property
+    def agent(self) -> Agent:
+        """Whether the image has something that reads a config drive; InvalidRequest as in ``agent_of``."""
+        return agent_of(self.image, self.facts)
 
 
-def asked_by_request(request: BootRequest, agent: bool | None = None) -> Asked:
+def asked_by_request(request: BootRequest, facts: ImageFacts | None = None) -> Asked:
     """For whoever holds a request that no host has built yet."""
-    return Asked(request.items, request.image, request.config_drive, agent=agent)
+    return Asked(request.items, request.image, request.config_drive, facts=facts)
 
 
-def asked_by_instance(instance: Instance, agent: bool | None = None) -> Asked:
+def asked_by_instance(instance: Instance, facts: ImageFacts | None = None) -> Asked:
     """For the host that builds: a guest that ran before is no first build."""
     first = instance.launched_at is None
-    return Asked(instance.items, instance.image, instance.config_drive, first_build=first, agent=agent)
+    return Asked(instance.items, instance.image, instance.config_drive, first_build=first, facts=facts)
 
 
 def choose(asked: Asked, policy: InjectionPolicy, carriages: Collection[Carriage]) -> Plan:
@@ -116,7 +123,7 @@ def _drive_plan(
 ) -> Plan:
     if way.carriage is None:
         raise Undeliverable(f"{way.reason}, but this host cannot make one", field="config_drive")
-    unknown = items and asked.agent is None
+    unknown = items and asked.agent is Agent.UNKNOWN
     doubt = "; whether the image has an agent that reads it is not known" if unknown else ""
     bus = drive_bus(asked.image, policy.drive_format)
     live = changes_live(bus, policy.drive_format)
@@ -145,8 +152,8 @@ def _obstacle(item: Item, way: _Way, asked: Asked, policy: InjectionPolicy) -> s
     name = _NAMES[way.channel]
     if way.carriage is None:
         return f"{way.reason}, but this host does not offer {name}"
-    if way.channel is ChannelKind.CONFIG_DRIVE and asked.agent is False:
-        return "the image has no agent that reads a config drive"
+    if way.channel is ChannelKind.CONFIG_DRIVE and asked.agent is Agent.NO:
+        return no_agent(asked.image)
     if item.kind not in way.carriage.kinds:
         return f"{name} does not carry it"
     if not way.carriage.any_mode and (item.mode not in (None, READER_MODE) or item.owner not in READER_OWNERS):

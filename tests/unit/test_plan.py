@@ -11,6 +11,7 @@ from injector.errors import InvalidRequest, Undeliverable
 from injector.inject.bus import drive_bus, drive_device
 from injector.inject.plan import Asked, asked_by_instance, asked_by_request, canonical, choose, describe, items_of
 from injector.model.boot import NicOrder
+from injector.model.facts import Agent, ImageFacts
 from injector.model.host import InjectionPolicy
 from injector.model.image import Image
 from injector.model.payload import Item, ItemKind
@@ -33,6 +34,9 @@ PASSWORD = Item(ItemKind.PASSWORD, "password", 0)
 
 def asked(*items: Item, **changes: Any) -> Asked:
     values: dict[str, Any] = {"items": items, "image": a.an_image()}
+    agent = changes.pop("agent", None)
+    if agent is not None:
+        values["facts"] = ImageFacts("none", agent=agent)
     return Asked(**(values | changes))
 
 
@@ -141,11 +145,11 @@ def test_the_drive_refuses_another_mode_or_owner_and_the_partition_takes_it(
 
 def test_a_drive_for_an_image_without_agent_is_refused_naming_the_items() -> None:
     with pytest.raises(Undeliverable, match=r"key 'laptop', file '/etc/motd' cannot be delivered: .* no agent"):
-        choose(asked(KEY, FILE, config_drive=True, agent=False), policy(), (DRIVE,))
+        choose(asked(KEY, FILE, config_drive=True, agent=Agent.NO), policy(), (DRIVE,))
 
 
-@pytest.mark.parametrize(("agent", "said"), [(None, True), (True, False)])
-def test_the_reason_says_when_nobody_knows_of_an_agent(agent: bool | None, said: bool) -> None:
+@pytest.mark.parametrize(("agent", "said"), [(None, True), (Agent.UNKNOWN, True), (Agent.YES, False)])
+def test_the_reason_says_when_nobody_knows_of_an_agent(agent: Agent | None, said: bool) -> None:
     plan = choose(asked(FILE, config_drive=True, agent=agent), policy(), (DRIVE,))
     assert ("is not known" in plan.reason) is said
 
@@ -336,12 +340,12 @@ def test_the_reason_doubts_only_what_is_on_the_drive_and_not_known_to_be_read() 
     rules = policy(force_config_drive=True)
     sure = "the operator forces a config drive (force_config_drive)"
     assert choose(asked(), rules, (DRIVE,)).reason == sure
-    assert choose(asked(FILE, agent=True), rules, (DRIVE,)).reason == sure
+    assert choose(asked(FILE, agent=Agent.YES), rules, (DRIVE,)).reason == sure
     assert choose(asked(FILE), rules, (DRIVE,)).reason.startswith(f"{sure}; whether")
 
 
 def test_an_image_without_an_agent_is_no_obstacle_to_partition_injection() -> None:
-    plan = choose(asked(FILE, agent=False), policy(inject_partition=1), (DRIVE, PARTITION))
+    plan = choose(asked(FILE, agent=Agent.NO), policy(inject_partition=1), (DRIVE, PARTITION))
     assert (plan.channel, plan.items) == (ChannelKind.PARTITION, (FILE,))
 
 
