@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from injector.model.guest import GuestState, GuestVerdict
+from injector.model.plan import ChannelKind
 from injector.virt.libvirt import guest
 from tests import builders as a
 
@@ -126,3 +127,21 @@ ENDINGS = st.fixed_dictionaries({"exited": st.just(True), "exitcode": VALUES, "o
 def test_hostile_answers_do_no_harm(answers: list[Any]) -> None:
     verdict = guest.ask(HostileGuest(answers), b"", DRIVE)
     assert verdict is None or verdict.state is GuestState.BOOTING
+
+
+@pytest.mark.parametrize(
+    ("state", "verdict"),
+    [
+        (b"running\n", GuestState.DONE),
+        (b"degraded\n", GuestState.DEGRADED),
+        (b"starting\n", GuestState.BOOTING),
+        (b"maintenance\n", None),
+        (b"", None),
+    ],
+)
+def test_a_guest_without_cloud_init_is_done_when_its_init_is(state: bytes, verdict: GuestState | None) -> None:
+    programs = {"test": (1, b""), "systemctl": (0, state)}
+    injected = guest.ask(AgentGuest(programs), b"", a.a_plan(channel=ChannelKind.PARTITION))
+    assert (injected.state if injected else None) is verdict
+    given_a_drive = guest.ask(AgentGuest(programs), b"", DRIVE)
+    assert given_a_drive is None or given_a_drive.state is GuestState.BOOTING

@@ -18,7 +18,7 @@ from injector.model.instance import Instance
 from injector.model.payload import ItemKind
 from injector.model.receipt import Outcome, ReceiptItem
 from injector.virt.libvirt.guest import Agent
-from injector.virt.libvirt.testimony import witnessed
+from injector.virt.libvirt.testimony import META_JS, witnessed
 from tests import builders as a
 
 META = {"role": "web", "tier": "1"}
@@ -235,3 +235,14 @@ ENDINGS = st.fixed_dictionaries({"exited": st.just(True), "exitcode": st.just(0)
 @given(st.lists(VALUES | ENDINGS | st.just({"pid": 1}), max_size=20))
 def test_whatever_the_agent_answers_witnesses_nothing_it_does_not_hold(answers: list[Any]) -> None:
     assert shown(Hostile(answers)) == ()
+
+
+@pytest.mark.parametrize(("held", "seen"), [(b'{"tier": "1", "role": "web"}', True), (b'{"role": "web"}', False)])
+def test_metadata_injected_into_the_partition_are_looked_for_in_their_file(held: bytes, seen: bool) -> None:
+    instance = delivered()
+    assert instance.receipt is not None
+    there = replace(instance.receipt.items[3], where=META_JS)
+    injected = replace(instance, receipt=replace(instance.receipt, items=(there,)))
+    guest = Guest()
+    guest.files[META_JS] = held
+    assert (shown(guest, injected) == (0,)) is seen

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from injector.model.guest import GuestVerdict
-from injector.model.plan import Plan
+from injector.model.plan import ChannelKind, Plan
 from injector.virt.libvirt import said
 
 _CALL_SECONDS = 2
@@ -87,6 +87,8 @@ def _by_agent(agent: Agent, plan: Plan | None) -> GuestVerdict | None:
     if finished.status != 0 and _starting(agent):
         return said.booting("agent")
     answer = agent.run("cloud-init", "status", "--format", "json")
+    if answer is None and plan is not None and plan.channel is ChannelKind.PARTITION:
+        return said.by_init(_state_of_init(agent))
     if answer is None or len(answer.output) == _OUTPUT_LIMIT:
         return None
     status = said.parsed(answer.output)
@@ -105,5 +107,10 @@ def _errors_of_result(agent: Agent) -> list[Any]:
 
 def _starting(agent: Agent) -> bool:
     """Whether the guest's own init is still at work; one that is not systemd is not known to be."""
-    state = agent.run("systemctl", "is-system-running")
-    return state is not None and state.output.strip() in (b"initializing", b"starting")
+    return _state_of_init(agent) in said.INIT_AT_WORK
+
+
+def _state_of_init(agent: Agent) -> str:
+    """systemd's word; empty where there is none."""
+    state = agent.run("systemctl", "is-system-running", limit=64)
+    return state.output.strip().decode(errors="replace") if state is not None else ""

@@ -18,6 +18,7 @@ from injector.model.plan import ChannelKind, Plan
 
 CONSOLE_BYTES = 256 * 1024
 MARKER = "injector-guest: "
+INIT_AT_WORK = frozenset({"initializing", "starting"})
 
 _MARKER_LIMIT = 4096
 _BY = r"(?:\[ *\d+\.\d+\] )?(?:cloud-init\[\d+\]: )?"
@@ -80,6 +81,15 @@ def _missed_the_drive(source: str, plan: Plan | None) -> str | None:
 
 def _has_drive(plan: Plan | None) -> bool:
     return plan is not None and plan.channel is ChannelKind.CONFIG_DRIVE
+
+
+def by_init(state: str) -> GuestVerdict | None:
+    """The meaning of ``systemctl is-system-running`` in a guest that has no cloud-init to say more."""
+    if state == "running":
+        return _agent(GuestState.DONE, "its init has started everything")
+    if state == "degraded":
+        return _agent(GuestState.DEGRADED, "some of its services have failed")
+    return None
 
 
 def _agent(state: GuestState, detail: str) -> GuestVerdict:

@@ -28,6 +28,7 @@ _DOCUMENT = 256 * 1024
 _DATA = "/run/cloud-init/instance-data.json"
 _REGULAR = range(1000, 60000)
 _USERS = 4
+META_JS = "/meta.js"
 _USER_DATA = "/var/lib/cloud/instance/user-data.txt"
 _SHOWN = frozenset({Outcome.WRITTEN, Outcome.READ_BACK})
 
@@ -96,8 +97,9 @@ class _Looker:
         for line in self._authorized.splitlines():
             yield from (line, line + b"\n")
 
-    def _metadata(self, _item: ReceiptItem) -> Iterator[bytes]:
-        meta = self._cloud_init.get("meta")
+    def _metadata(self, item: ReceiptItem) -> Iterator[bytes]:
+        """What cloud-init was told, or what lies in the file that was injected."""
+        meta = self._cloud_init.get("meta") if item.where != META_JS else parsed(self._whole(META_JS))
         if isinstance(meta, dict) and all(isinstance(value, str) for value in meta.values()):
             yield canonical(meta)
 
@@ -115,10 +117,13 @@ class _Looker:
         if item.name == ROOT_PASSWORD and fields[0] == b"root" and len(fields) > 1:
             yield fields[1]
 
+    def _whole(self, path: str) -> bytes:
+        return self._run("cat", "--", path, limit=_DOCUMENT) or b""
+
     @cached_property
     def _cloud_init(self) -> dict[str, Any]:
         """What cloud-init read from its data source."""
-        document = parsed(self._run("cat", _DATA, limit=_DOCUMENT) or b"").get("ds")
+        document = parsed(self._whole(_DATA)).get("ds")
         found = document.get("meta_data") if isinstance(document, dict) else None
         return found if isinstance(found, dict) else {}
 
@@ -129,8 +134,7 @@ class _Looker:
         users = (line.split(":") for line in known.splitlines())
         regular = (user[5] for user in users if len(user) == 7 and user[2].isdecimal() and int(user[2][:9]) in _REGULAR)
         homes = ("/root", *itertools.islice(regular, _USERS))
-        kept = (self._run("cat", "--", f"{home}/.ssh/authorized_keys", limit=_DOCUMENT) for home in homes)
-        return b"\n".join(keys or b"" for keys in kept)
+        return b"\n".join(self._whole(f"{home}/.ssh/authorized_keys") for home in homes)
 
     def _run(self, *command: str, limit: int = 4096) -> bytes | None:
         """What a program printed that ended well; None as well when the guest had its time."""
