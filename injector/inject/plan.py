@@ -10,6 +10,7 @@ from injector.errors import InvalidRequest, Undeliverable
 from injector.inject import linux_password
 from injector.inject.agent import agent_of, no_agent
 from injector.inject.bus import changes_live, drive_bus
+from injector.inject.partition.root import able, root_of
 from injector.model.boot import BootRequest, NicOrder
 from injector.model.facts import Agent, ImageFacts
 from injector.model.host import InjectionPolicy
@@ -77,7 +78,8 @@ def choose(asked: Asked, policy: InjectionPolicy, carriages: Collection[Carriage
     """The channel, its reason, and what goes through it.
 
     Raises Undeliverable naming every required item that cannot be brought in (unless ``policy.undeliverable`` is
-    ``warn``: then they are left out), and InvalidRequest for image properties that mean nothing.
+    ``warn``: then they are left out) or the file system that nobody edits, GuestUnreadable when the image has not the
+    partition that the operator names, and InvalidRequest for image properties that mean nothing.
     """
     way = _way(asked, policy, {carriage.channel: carriage for carriage in carriages})
     left_out = tuple(
@@ -90,7 +92,7 @@ def choose(asked: Asked, policy: InjectionPolicy, carriages: Collection[Carriage
         return _drive_plan(way, asked, policy, items, left_out)
     if not items:
         return Plan(ChannelKind.NONE, f"nothing to inject: {way.reason}", (), left_out)
-    return Plan(way.channel, way.reason, items, left_out)
+    return _partition_plan(way, asked, policy, items, left_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,24 @@ def _drive_plan(
     bus = drive_bus(asked.image, policy.drive_format)
     live = changes_live(bus, policy.drive_format)
     return Plan(way.channel, way.reason + doubt, items, left_out, bus, live, policy.drive_format)
+
+
+def _partition_plan(
+    way: _Way, asked: Asked, policy: InjectionPolicy, items: tuple[Item, ...], left_out: tuple[LeftOut, ...]
+) -> Plan:
+    """Where nobody has found the root so far, it is the building host's to find, by whichever back end can."""
+    back_ends = way.carriage.back_ends if way.carriage is not None else ()
+    if asked.facts is None or (asked.facts.root is None and policy.inject_partition == -1):
+        return Plan(way.channel, way.reason, items, left_out, back_ends=back_ends)
+    root = root_of(asked.facts, policy.inject_partition)
+    serving = able(back_ends, root)
+    if not serving:
+        what = f"{way.reason}: {root.filesystem}, which no back end of this host edits"
+        raise Undeliverable(f"{what} ({', '.join(back_ends) or 'there is none'})", field="inject_partition")
+    reason = f"{way.reason}: {root.filesystem}, {root.found_by}"
+    return Plan(
+        way.channel, reason, items, left_out, filesystem=root.filesystem, partition=root.partition, back_ends=serving
+    )
 
 
 def _drive_wanted(asked: Asked, policy: InjectionPolicy) -> str | None:

@@ -18,11 +18,15 @@ class ChannelKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Carriage:
-    """What one channel of one host can carry; ``any_mode``: whether files may have a mode or owner of their own."""
+    """What one channel of one host can carry; ``any_mode``: whether files may have a mode or owner of their own.
+
+    ``back_ends`` are those of partition injection that this host has, in the order in which they are tried.
+    """
 
     channel: ChannelKind
     kinds: frozenset[ItemKind]
     any_mode: bool = False
+    back_ends: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from injector.errors import InvalidRequest, Undeliverable
 from injector.inject.bus import drive_bus, drive_device
 from injector.inject.plan import Asked, asked_by_instance, asked_by_request, canonical, choose, describe, items_of
 from injector.model.boot import NicOrder
-from injector.model.facts import Agent, ImageFacts
+from injector.model.facts import Agent, ImageFacts, Partition, Root
 from injector.model.host import InjectionPolicy
 from injector.model.image import Image
 from injector.model.payload import Item, ItemKind
@@ -24,6 +24,7 @@ PARTITION = Carriage(
     ChannelKind.PARTITION,
     frozenset({ItemKind.KEY, ItemKind.FILE, ItemKind.METADATA, ItemKind.NETWORK, ItemKind.PASSWORD}),
     any_mode=True,
+    back_ends=("ext", "guestfs"),
 )
 MANDATORY = a.an_image(properties={"img_config_drive": "mandatory"})
 FILE = a.an_item()
@@ -362,3 +363,38 @@ def test_a_given_password_that_is_none_is_not_asked_for_and_one_static_subnet_is
 
 def test_a_name_in_a_message_is_bounded() -> None:
     assert describe(ItemKind.FILE, "x" * 300) == f"file '{'x' * 255}'"
+
+
+ROOT = Root(1, 2**20, 2**30, "ext4", "by its partition type")
+GPT = ImageFacts("gpt", (Partition(14, 512, 512, "bios"), Partition(1, 2**20, 2**30, "linux", filesystem="ext4")), ROOT)
+
+
+def on(root: Root) -> ImageFacts:
+    return replace(GPT, root=root, partitions=(replace(GPT.partitions[1], filesystem=root.filesystem),))
+
+
+@pytest.mark.parametrize(
+    ("root", "serving"),
+    [
+        (ROOT, ("ext", "guestfs", "mounted")),
+        (replace(ROOT, filesystem="xfs"), ("guestfs", "mounted")),
+        (replace(ROOT, filesystem="btrfs", volume="btrfsvol:/dev/sda1/@"), ("guestfs",)),
+        (replace(ROOT, volume="/dev/vg/root"), ("guestfs",)),
+    ],
+)
+def test_the_plan_names_the_file_system_and_who_can_edit_it(root: Root, serving: tuple[str, ...]) -> None:
+    host = replace(PARTITION, back_ends=("ext", "guestfs", "mounted"))
+    plan = choose(asked(FILE, facts=on(root)), policy(inject_partition=-1), (host,))
+    assert (plan.filesystem, plan.partition, plan.back_ends) == (root.filesystem, 1, serving)
+    assert root.found_by in plan.reason
+
+
+def test_a_file_system_that_nobody_edits_is_refused_by_its_name() -> None:
+    host = replace(PARTITION, back_ends=("ext",))
+    with pytest.raises(Undeliverable, match=r"xfs, which no back end of this host edits \(ext\)"):
+        choose(asked(FILE, facts=on(replace(ROOT, filesystem="xfs"))), policy(inject_partition=-1), (host,))
+
+
+def test_of_an_image_that_nobody_looked_into_the_plan_names_all_back_ends() -> None:
+    plan = choose(asked(FILE), policy(inject_partition=-1), (PARTITION,))
+    assert (plan.filesystem, plan.partition, plan.back_ends) == (None, None, ("ext", "guestfs"))

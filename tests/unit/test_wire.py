@@ -29,7 +29,7 @@ FINGERPRINTS = {
     "Forward": (1, "ef4077a8d7998c89"),
     "GuestVerdict": (1, "ec10f9beaca8abc3"),
     "Generation": (1, "59a16ca929e098a8"),
-    "HostFacts": (1, "951c75d709ace11a"),
+    "HostFacts": (1, "6a05ce832766fdbb"),
     "Image": (1, "1efba4231cc25c34"),
     "Inspection": (1, "e884f5c4e8167752"),
     "Ingredients": (1, "0ad4e450b8af1f3f"),
