@@ -346,7 +346,7 @@ def test_the_reason_doubts_only_what_is_on_the_drive_and_not_known_to_be_read() 
 
 
 def test_an_image_without_an_agent_is_no_obstacle_to_partition_injection() -> None:
-    plan = choose(asked(FILE, agent=Agent.NO), policy(inject_partition=1), (DRIVE, PARTITION))
+    plan = choose(asked(FILE, agent=Agent.NO), policy(inject_partition=-1), (DRIVE, PARTITION))
     assert (plan.channel, plan.items) == (ChannelKind.PARTITION, (FILE,))
 
 
