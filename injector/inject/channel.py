@@ -27,9 +27,12 @@ class Fitting:
 
 @dataclass(frozen=True, slots=True)
 class GuestDisk:
-    """The root disk: a qcow2 ``overlay`` over ``base``, whose format is raw or qcow2; ``facts`` of the image in it."""
+    """The root disk: a qcow2 ``overlay`` over ``base``, whose format is raw or qcow2; ``facts`` of the image in it.
 
-    overlay: Path
+    Without an overlay it is the image alone, to be looked into.
+    """
+
+    overlay: Path | None
     base: Path
     base_format: str
     facts: ImageFacts | None = None
