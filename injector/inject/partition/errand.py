@@ -102,9 +102,10 @@ class Injected:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """The files that are there, of those that were to be read."""
+    """The files that are there, of those that were to be read; ``too_long`` are the paths of those over the limit."""
 
     files: tuple[SeenFile, ...]
+    too_long: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,180 @@
+"""Carries an errand out on an open disk, in whatever process may do so: all of it is drafted before any is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from injector.errors import ChannelBroken, InternalError, ItemRefused
+from injector.inject.partition import edits, paths
+from injector.inject.partition.content import absolute, put_file, put_metadata
+from injector.inject.partition.draft import Body, Draft, Labeller, no_label
+from injector.inject.partition.errand import (
+    Declined,
+    Inject,
+    Injected,
+    Landed,
+    Look,
+    Looked,
+    SeenFile,
+    Wanted,
+)
+from injector.inject.partition.filesystem import Entry, GuestFiles, Kind, Opener
+from injector.inject.partition.guest import selinux_of, stacks_of
+from injector.inject.partition.keys import put_key
+from injector.inject.partition.network import put_network
+from injector.inject.partition.password import put_password
+from injector.inject.partition.selinux import labeller_of
+from injector.inject.plan import describe
+from injector.model.payload import Item, ItemKind
+from injector.model.secret import Secret
+
+_LONGEST_READ = 64 * 1024**2
+"""Bytes of a file that was just written, and is read back."""
+
+
+def carry_out(errand: Inject | Look, opener: Opener) -> Injected | Looked:
+    """Raises what the file system raises, and ItemRefused naming a required item that cannot be written: then nothing
+    was. ChannelBroken when the disk holds something else than what was written.
+    """
+    return _inject(errand, opener) if isinstance(errand, Inject) else _look(errand, opener)
+
+
+def _inject(errand: Inject, opener: Opener) -> Injected:
+    with opener.open(errand.root, writable=True, stamp=errand.stamp) as files:
+        drafting = _Drafting(errand, files)
+        for place, wanted in enumerate(errand.wanted):
+            drafting.take(place, wanted)
+        edits.apply(drafting.draft.edits, files)
+        files.close()
+        filesystem = files.filesystem
+    with opener.open(errand.root, writable=False, stamp=errand.stamp) as files:
+        seen = tuple(_seen(files, path) for path in _once(path for one in drafting.landed for path in one.paths))
+    _compare(drafting.draft, seen)
+    return Injected(filesystem, tuple(drafting.landed), tuple(drafting.declined), seen)
+
+
+@dataclass
+class _Drafting:
+    """``_claims``: which item has written a file, by what that file is and not by one of its names."""
+
+    errand: Inject
+    files: GuestFiles
+    landed: list[Landed] = field(default_factory=list)
+    declined: list[Declined] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.draft = Draft(self.files, _labeller(self.files))
+        self._room = self.files.room()
+        self._claims: dict[Body, Item] = {}
+
+    def take(self, place: int, wanted: Wanted) -> None:
+        """On a draft of its own first: an item that is refused leaves nothing of itself behind."""
+        fork = self.draft.fork()
+        try:
+            landed = self._put(fork, place, wanted)
+            self._require_room(fork)
+            self._claim(fork, wanted.item)
+        except ItemRefused as refusal:
+            if wanted.item.required:
+                named = describe(wanted.item.kind, wanted.item.name)
+                raise ItemRefused(f"{named} cannot be written: {refusal.message}", detail=refusal.detail) from refusal
+            self.declined.append(Declined(place, refusal.message))
+        else:
+            self.draft = fork
+            self.landed.append(landed)
+
+    def _put(self, draft: Draft, place: int, wanted: Wanted) -> Landed:
+        errand, item, content = self.errand, wanted.item, wanted.content
+        match item.kind:
+            case ItemKind.KEY:
+                return Landed(place, put_key(draft, content.reveal(), errand.admin_user))
+            case ItemKind.FILE:
+                put = put_file(draft, item, content.reveal())
+                return Landed(place, (put.path,), (), put.uid, put.gid)
+            case ItemKind.METADATA:
+                return Landed(place, put_metadata(draft, content.reveal()))
+            case ItemKind.PASSWORD:
+                return Landed(place, put_password(draft, content, errand.stamp))
+            case ItemKind.NETWORK:
+                documents = put_network(draft, stacks_of(self.files), errand.nics, errand.interfaces)
+                return Landed(place, tuple(one.path for one in documents), tuple(one.stack for one in documents))
+        raise InternalError(f"no partition carries {item.kind.value}")
+
+    def _require_room(self, draft: Draft) -> None:
+        needed, free = draft.needs(self._room.block), self._room
+        if needed.bytes > free.bytes:
+            raise ItemRefused(f"the guest's file system has no room for it: {needed.bytes} bytes, {free.bytes} free")
+        if needed.inodes > free.inodes:
+            raise ItemRefused(f"the guest's file system has no inodes for it: {needed.inodes}, {free.inodes} free")
+
+    def _claim(self, draft: Draft, item: Item) -> None:
+        """Two items in the same file would not both be as asked; but keys share theirs, and of a path that is given
+        twice the later content counts.
+        """
+        for body, path in draft.written.items():
+            other = self._claims.setdefault(body, item)
+            if other != item and not _share(other, item):
+                named = describe(other.kind, other.name)
+                raise ItemRefused(f"'{paths.shown(path)}' is where {named} was written, and cannot hold both")
+        self._claims |= dict.fromkeys(draft.written, item)
+
+
+def _share(one: Item, other: Item) -> bool:
+    if one.kind is ItemKind.FILE and other.kind is ItemKind.FILE:
+        return absolute(one.name) == absolute(other.name)
+    return one.kind is other.kind is ItemKind.KEY
+
+
+def _labeller(files: GuestFiles) -> Labeller:
+    policy = selinux_of(files)
+    return no_label if policy is None else labeller_of(files, policy)
+
+
+def _once(many: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(many))
+
+
+def _seen(files: GuestFiles, path: str) -> SeenFile:
+    place = paths.resolve(files, path)
+    if place.entry is None or place.entry.kind is not Kind.FILE:
+        raise ChannelBroken(f"what was written is not there when it is read back: '{paths.shown(path)}'")
+    return _seen_file(files, path, place.path, place.entry, _LONGEST_READ)
+
+
+def _seen_file(files: GuestFiles, path: str, real: str, entry: Entry, limit: int) -> SeenFile:
+    content = Secret(files.read(real, limit))
+    return SeenFile(path, real, content, entry.mode, entry.uid, entry.gid, entry.label)
+
+
+def _compare(draft: Draft, seen: Iterable[SeenFile]) -> None:
+    """With the draft: what the file system remembers now is what was meant, to the byte."""
+    for one in seen:
+        meant = draft.entry(one.real)
+        same = meant is not None and (one.mode, one.uid, one.gid) == (meant.mode, meant.uid, meant.gid)
+        labelled = meant is not None and meant.label in (None, one.label)
+        if not same or not labelled or draft.read(one.real, _LONGEST_READ) != one.content.reveal():
+            raise ChannelBroken(f"read back, but not as written: '{paths.shown(one.path)}'")
+
+
+def _look(errand: Look, opener: Opener) -> Looked:
+    found: list[SeenFile] = []
+    too_long: list[str] = []
+    with opener.open(errand.root, writable=False, stamp=0) as files:
+        for path in _once(errand.paths):
+            place = _place(files, path)
+            if place is None or place.entry is None:
+                continue
+            if place.entry.size > errand.limit:
+                too_long.append(path)
+            else:
+                found.append(_seen_file(files, path, place.path, place.entry, errand.limit))
+    return Looked(tuple(found), tuple(too_long))
+
+
+def _place(files: GuestFiles, path: str) -> paths.Place | None:
+    """None where the guest has something else by now."""
+    try:
+        return paths.file_place(files, path)
+    except ItemRefused:
+        return None

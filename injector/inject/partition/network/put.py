@@ -1,0 +1,86 @@
+"""Writes a guest's network for every tool of its that is switched on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from injector.errors import ItemRefused
+from injector.inject.partition import paths
+from injector.inject.partition.draft import Draft
+from injector.inject.partition.filesystem import Attributes, Kind
+from injector.inject.partition.network import ifupdown, keyfile, netplan, networkd
+from injector.inject.partition.network.cards import Card, Document, cards_of
+from injector.model.facts import NetworkStack
+from injector.model.network import Nic
+from injector.model.secret import Secret
+
+LIMIT = 1024 * 1024
+_RESOLV = "/etc/resolv.conf"
+_MOST_SERVERS = 3
+"""As many as a C library asks."""
+_UDEV = tuple(f"{lib}/udev/rules.d/80-net-setup-link.rules" for lib in ("/usr/lib", "/lib"))
+"""What has udev give cards their names."""
+_RESOLVING = frozenset({NetworkStack.IFUPDOWN, NetworkStack.NETWORKD})
+"""Those that do not write resolv.conf themselves."""
+
+
+def put_network(
+    draft: Draft, stacks: Collection[NetworkStack], nics: Collection[Nic], interfaces: Secret | None
+) -> tuple[Document, ...]:
+    """What was written. ItemRefused for a guest with no tool that is known here.
+
+    Cards that ask by DHCP are told to: none is left out because another has an address of its own.
+    """
+    cards = cards_of(nics)
+    documents = tuple(
+        document
+        for stack in _written_for(stacks)
+        for document in _documents(draft, stack, cards, None if interfaces is None else interfaces.reveal())
+    )
+    if not documents:
+        raise ItemRefused("the guest has no network tool that is known here")
+    for document in documents:
+        _write(draft, document)
+    return documents
+
+
+def _written_for(stacks: Collection[NetworkStack]) -> tuple[NetworkStack, ...]:
+    """netplan writes for the others itself."""
+    return (NetworkStack.NETPLAN,) if NetworkStack.NETPLAN in stacks else tuple(stacks)
+
+
+def _documents(
+    draft: Draft, stack: NetworkStack, cards: Collection[Card], template: bytes | None
+) -> Iterator[Document]:
+    match stack:
+        case NetworkStack.NETPLAN:
+            yield from netplan.documents(cards)
+        case NetworkStack.NETWORKD:
+            yield from networkd.documents(cards)
+        case NetworkStack.NETWORK_MANAGER:
+            yield from keyfile.documents(cards)
+        case NetworkStack.IFUPDOWN:
+            yield from ifupdown.documents(cards, template, udev=_has_udev(draft))
+    if stack in _RESOLVING:
+        yield from _resolvers(draft, stack, cards)
+
+
+def _has_udev(draft: Draft) -> bool:
+    return any(paths.resolve(draft, path).entry is not None for path in _UDEV)
+
+
+def _resolvers(draft: Draft, stack: NetworkStack, cards: Collection[Card]) -> Iterator[Document]:
+    """Where resolv.conf is a link, a program keeps it (resolved, resolvconf), and hears of servers from the tool."""
+    servers = tuple(dict.fromkeys(server for card in cards for server in card.dns))[:_MOST_SERVERS]
+    entry = draft.entry(f"{paths.directory_place(draft, '/etc').path}/resolv.conf")
+    if servers and (entry is None or entry.kind is Kind.FILE):
+        old = draft.text(_RESOLV, LIMIT).splitlines()
+        lines = [f"nameserver {server}".encode() for server in servers]
+        lines += [line for line in old if not line.startswith(b"nameserver")]
+        yield Document(stack, _RESOLV, b"\n".join([*lines, b""]))
+
+
+def _write(draft: Draft, document: Document) -> None:
+    place = paths.file_place(draft, document.path)
+    draft.make_directories(place)
+    draft.write(place, document.content, Attributes(mode=document.mode))
