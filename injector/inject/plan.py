@@ -10,11 +10,12 @@ from injector.errors import InvalidRequest, Undeliverable
 from injector.inject import linux_password
 from injector.inject.agent import agent_of, no_agent
 from injector.inject.bus import changes_live, drive_bus
+from injector.inject.naming import ROOT_PASSWORD as ROOT_PASSWORD
+from injector.inject.naming import describe as describe
 from injector.inject.partition.root import able, root_of
 from injector.model.boot import BootRequest, NicOrder
 from injector.model.facts import Agent, ImageFacts
 from injector.model.host import InjectionPolicy
-from injector.model.hostile import one_line
 from injector.model.image import Image
 from injector.model.instance import Instance
 from injector.model.keypair import KeyPair
@@ -24,9 +25,6 @@ from injector.model.plan import Carriage, ChannelKind, LeftOut, Plan
 # What the only reader of files on a drive gives them, whatever the drive says (cloud-init, write_injected_files).
 READER_MODE = 0o660
 READER_OWNERS = frozenset({None, "root", "root:root"})
-
-ROOT_PASSWORD = "root_password"
-"""The name of a receipt's line for the hash; the password itself (``admin_pass``) has a line of its own, if told."""
 
 _FIELDS: Mapping[ItemKind, str] = {
     ItemKind.KEY: "key_name",
@@ -213,26 +211,6 @@ def _refuse(left_out: Collection[LeftOut], policy: InjectionPolicy) -> None:
         named.setdefault(left.reason, []).append(describe(left.item.kind, left.item.name))
     message = "; ".join(f"{', '.join(names)} cannot be delivered: {why}" for why, names in named.items())
     raise Undeliverable(message, field=_FIELDS[required[0].item.kind])
-
-
-def describe(kind: ItemKind, name: str) -> str:
-    """An item in words for people, harmless to print."""
-    name = one_line(name, 255)
-    match kind:
-        case ItemKind.KEY:
-            return f"key '{name}'"
-        case ItemKind.FILE:
-            return f"file '{name}'"
-        case ItemKind.USER_DATA:
-            return "user-data"
-        case ItemKind.NETWORK:
-            return "the static network addresses"
-        case ItemKind.PASSWORD:
-            return "the password for root" if name == ROOT_PASSWORD else "the password"
-        case ItemKind.DEVICES:
-            return "the tags of the devices"
-        case _:
-            return kind.value
 
 
 def canonical(metadata: Mapping[str, str]) -> bytes:

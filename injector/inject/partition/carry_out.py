@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from injector.errors import ChannelBroken, InternalError, ItemRefused
+from injector.inject.naming import describe
 from injector.inject.partition import edits, paths
 from injector.inject.partition.content import absolute, put_file, put_metadata
 from injector.inject.partition.draft import Body, Draft, Labeller, no_label
@@ -25,7 +26,6 @@ from injector.inject.partition.keys import put_key
 from injector.inject.partition.network import put_network
 from injector.inject.partition.password import put_password
 from injector.inject.partition.selinux import labeller_of
-from injector.inject.plan import describe
 from injector.model.payload import Item, ItemKind
 from injector.model.secret import Secret
 

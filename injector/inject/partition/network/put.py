@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from injector.errors import ItemRefused
 from injector.inject.partition import paths
@@ -31,17 +31,27 @@ def put_network(
 
     Cards that ask by DHCP are told to: none is left out because another has an address of its own.
     """
-    cards = cards_of(nics)
-    documents = tuple(
-        document
-        for stack in _written_for(stacks)
-        for document in _documents(draft, stack, cards, None if interfaces is None else interfaces.reveal())
-    )
+    documents = documents_of(stacks, nics, interfaces, udev=_has_udev(draft))
     if not documents:
         raise ItemRefused("the guest has no network tool that is known here")
-    for document in documents:
+    written = (*documents, *_resolvers(draft, _written_for(stacks), cards_of(nics)))
+    for document in written:
         _write(draft, document)
-    return documents
+    return written
+
+
+def documents_of(
+    stacks: Collection[NetworkStack], nics: Collection[Nic], interfaces: Secret | None, *, udev: bool
+) -> tuple[Document, ...]:
+    """``interfaces`` is the operator's template for ifupdown, rendered; ``udev``: whether the guest has it."""
+    cards, template = cards_of(nics), None if interfaces is None else interfaces.reveal()
+    return tuple(
+        document
+        for stack in _written_for(stacks)
+        for document in (
+            ifupdown.documents(cards, template, udev=udev) if stack is NetworkStack.IFUPDOWN else _WRITERS[stack](cards)
+        )
+    )
 
 
 def _written_for(stacks: Collection[NetworkStack]) -> tuple[NetworkStack, ...]:
@@ -49,31 +59,23 @@ def _written_for(stacks: Collection[NetworkStack]) -> tuple[NetworkStack, ...]:
     return (NetworkStack.NETPLAN,) if NetworkStack.NETPLAN in stacks else tuple(stacks)
 
 
-def _documents(
-    draft: Draft, stack: NetworkStack, cards: Collection[Card], template: bytes | None
-) -> Iterator[Document]:
-    match stack:
-        case NetworkStack.NETPLAN:
-            yield from netplan.documents(cards)
-        case NetworkStack.NETWORKD:
-            yield from networkd.documents(cards)
-        case NetworkStack.NETWORK_MANAGER:
-            yield from keyfile.documents(cards)
-        case NetworkStack.IFUPDOWN:
-            yield from ifupdown.documents(cards, template, udev=_has_udev(draft))
-    if stack in _RESOLVING:
-        yield from _resolvers(draft, stack, cards)
+_WRITERS: Mapping[NetworkStack, Callable[[Collection[Card]], tuple[Document, ...]]] = {
+    NetworkStack.NETPLAN: netplan.documents,
+    NetworkStack.NETWORKD: networkd.documents,
+    NetworkStack.NETWORK_MANAGER: keyfile.documents,
+}
 
 
 def _has_udev(draft: Draft) -> bool:
     return any(paths.resolve(draft, path).entry is not None for path in _UDEV)
 
 
-def _resolvers(draft: Draft, stack: NetworkStack, cards: Collection[Card]) -> Iterator[Document]:
+def _resolvers(draft: Draft, stacks: Collection[NetworkStack], cards: Collection[Card]) -> Iterator[Document]:
     """Where resolv.conf is a link, a program keeps it (resolved, resolvconf), and hears of servers from the tool."""
+    stack = next((stack for stack in stacks if stack in _RESOLVING), None)
     servers = tuple(dict.fromkeys(server for card in cards for server in card.dns))[:_MOST_SERVERS]
     entry = draft.entry(f"{paths.directory_place(draft, '/etc').path}/resolv.conf")
-    if servers and (entry is None or entry.kind is Kind.FILE):
+    if stack is not None and servers and (entry is None or entry.kind is Kind.FILE):
         old = draft.text(_RESOLV, LIMIT).splitlines()
         lines = [f"nameserver {server}".encode() for server in servers]
         lines += [line for line in old if not line.startswith(b"nameserver")]
