@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import takewhile
 
 from injector.inject.partition.looking import Looking
 from injector.model.facts import Agent, Init
@@ -72,11 +73,6 @@ def _switched_off(look: Looking, init: Init) -> Recognised | None:
     return None
 
 
-# As YAML has a list: on one line or several in brackets, or an item a line.
-_LIST = re.compile(r"^datasource_list[ \t]*:[ \t]*(?:\[([^\]]*)\]|((?:[ \t]*(?:#.*)?\n[ \t]*-[^\n]*)+))", re.MULTILINE)
-_WORD = re.compile(r"[A-Za-z0-9]+")
-
-
 def _sources(look: Looking) -> frozenset[str] | None:
     """The data sources of cloud-init's configuration; None when no list is understood: then it tries all."""
     directory = "/etc/cloud/cloud.cfg.d"
@@ -84,5 +80,21 @@ def _sources(look: Looking) -> frozenset[str] | None:
     for path in reversed(["/etc/cloud/cloud.cfg", *dropped]):  # the last one that has a list counts
         found = _LIST.search(look.text(path))
         if found is not None:
-            return frozenset(_WORD.findall(found[1] or found[2] or ""))
+            return _listed(found[1].strip(), found[2])
     return None
+
+
+_LIST = re.compile(r"^datasource_list[ \t]*:([^\n]*)(.*)", re.MULTILINE | re.DOTALL)
+_WORD = re.compile(r"[A-Za-z0-9]+")
+
+
+def _listed(first: str, below: str) -> frozenset[str] | None:
+    """As YAML has a list: in brackets, on one line or several, or an item a line."""
+    if first.startswith("["):
+        return frozenset(_WORD.findall((first + below).partition("]")[0]))
+    if first and not first.startswith("#"):
+        return None
+    lines = (line.strip() for line in below.splitlines() if line.strip() and not line.strip().startswith("#"))
+    return frozenset(
+        word for line in takewhile(lambda line: line.startswith("-"), lines) for word in _WORD.findall(line)
+    )
