@@ -67,10 +67,11 @@ class Bytes:
 
 
 class FileDisk:
-    """A raw disk in a file, as a worker has one over NBD."""
+    """A raw disk in a file, as a worker has one over NBD; counts what is written."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.writes = 0
         self.size = path.stat().st_size
 
     def read(self, start: int, length: int) -> bytes:
@@ -79,6 +80,7 @@ class FileDisk:
             return os.pread(file.fileno(), length, start)
 
     def write(self, start: int, data: bytes) -> None:
+        self.writes += 1
         with self.path.open("r+b") as file:
             os.pwrite(file.fileno(), data, start)
 
