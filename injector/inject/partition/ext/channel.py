@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from ctypes import addressof, byref, memmove, string_at
 from typing import Any
 
@@ -26,13 +25,12 @@ class Channel:
     """What the library opens instead of a device. It must outlive every handle of the library that uses it.
 
     No exception can pass through C: the first one is kept in ``error``, the library gets an error code, and whoever
-    called the library raises it. ``seen``, when set, is told of every read.
+    called the library raises it.
     """
 
     def __init__(self, held: Held) -> None:
         self.held = held
         self.error: BaseException | None = None
-        self.seen: Callable[[int, int], None] | None = None
         self._block = 1024
         self._channel = IoChannel(magic=CHANNEL_MAGIC, name=b"guest", block_size=1024, refcount=1)
         self.manager = IoManager(
@@ -66,8 +64,6 @@ class Channel:
         try:
             offset, length = block * self._block, self._length(count)
             memmove(data, self.held.read(offset, length), length)
-            if self.seen is not None:
-                self.seen(offset, length)
         except BaseException as error:
             return self._failed(error)
         return 0

@@ -13,6 +13,7 @@ from injector.errors import CannotServe, GuestUnreadable
 
 SUPERBLOCK_AT = 1024
 SUPERBLOCK_SIZE = 1024
+INCOMPAT_AT = 0x60
 
 _MAGIC = 0xEF53
 _LINUX = 0

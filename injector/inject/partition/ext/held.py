@@ -10,17 +10,18 @@ from injector.inject.partition.filesystem import Disk
 
 CHUNK = 64 * 1024
 """What is read at once: a round trip costs 50 microseconds, and what belongs together lies together."""
-_SECTOR = 1024
-"""The unit of being changed: nothing of ext is smaller."""
+PAGE = 4096
+"""What is kept of a change, and written."""
 _KEPT = 32 * 1024 * 1024
-_HELD = 512 * 1024 * 1024
+_HELD = 256 * 1024 * 1024
 _RUN = 1024 * 1024
 
 
 class Held:
     """Bytes ``start`` to ``start + size`` of a disk, counted from 0. Nothing is written to the disk before ``commit``.
 
-    The disk's OSErrors go through; GuestUnreadable is raised for whatever lies outside.
+    The disk's OSErrors go through; GuestUnreadable is raised for whatever lies outside, CannotServe for more than
+    ``limit`` bytes of changes.
     """
 
     def __init__(self, disk: Disk, start: int, size: int, *, limit: int = _HELD) -> None:
@@ -29,98 +30,92 @@ class Held:
         self.size = size
         self._disk = disk
         self._start = start
-        self._most = limit // CHUNK
-        self._clean: OrderedDict[int, bytearray] = OrderedDict()
-        self._changed: dict[int, bytearray] = {}
-        self._marks: dict[int, int] = {}
+        self._limit = limit
+        self._chunks: OrderedDict[int, bytes] = OrderedDict()
+        self._pages: dict[int, bytearray] = {}
+        self._touched: set[int] = set()
+        """Chunks with changed pages: reading any other is a slice."""
 
     def read(self, offset: int, length: int) -> bytes:
         self._inside(offset, length)
-        place, skip = divmod(offset, CHUNK)
-        if skip + length <= CHUNK:
-            return bytes(memoryview(self._chunk(place))[skip : skip + length])
+        chunk, skip = divmod(offset, CHUNK)
+        if skip + length <= CHUNK and chunk not in self._touched:
+            return self._chunk(chunk)[skip : skip + length]
         return b"".join(
-            memoryview(self._chunk(place))[skip : skip + count] for place, skip, count in _pieces(offset, length)
+            memoryview(self._page(page))[skip : skip + count] for page, skip, count in _pieces(offset, length)
         )
 
     def write(self, offset: int, data: bytes) -> None:
         """Held back; what is there already is no change."""
         self._inside(offset, len(data))
         done = 0
-        for place, skip, count in _pieces(offset, len(data)):
-            self._change(place, skip, data[done : done + count])
+        for page, skip, count in _pieces(offset, len(data)):
+            self._change(page, skip, data[done : done + count])
             done += count
-
-    @property
-    def changed(self) -> bool:
-        return bool(self._marks)
 
     def commit(self) -> None:
         """Everything held back goes to the disk, in ascending order, and is flushed."""
-        if not self._marks:
+        if not self._pages:
             return
         for offset, data in self._runs():
             self._disk.write(self._start + offset, data)
         self._disk.flush()
-        self._marks.clear()
 
     def _inside(self, offset: int, length: int) -> None:
         if offset < 0 or length < 0 or offset + length > self.size:
             raise GuestUnreadable("its file system points outside its partition")
 
-    def _chunk(self, place: int) -> bytearray:
-        found = self._changed.get(place)
+    def _chunk(self, place: int) -> bytes:
+        """As it is on the disk."""
+        found = self._chunks.get(place)
         if found is not None:
-            return found
-        found = self._clean.get(place)
-        if found is not None:
-            self._clean.move_to_end(place)
+            self._chunks.move_to_end(place)
             return found
         at = place * CHUNK
-        found = bytearray(self._disk.read(self._start + at, min(CHUNK, self.size - at)))
-        self._clean[place] = found
-        if len(self._clean) > _KEPT // CHUNK:
-            self._clean.popitem(last=False)
+        found = self._disk.read(self._start + at, min(CHUNK, self.size - at))
+        self._chunks[place] = found
+        if len(self._chunks) > _KEPT // CHUNK:
+            self._chunks.popitem(last=False)
         return found
 
+    def _page(self, place: int) -> bytes | bytearray:
+        found = self._pages.get(place)
+        if found is not None:
+            return found
+        chunk, skip = divmod(place * PAGE, CHUNK)
+        return self._chunk(chunk)[skip : skip + PAGE]
+
     def _change(self, place: int, skip: int, data: bytes) -> None:
-        chunk = self._chunk(place)
-        if chunk[skip : skip + len(data)] == data:
+        page = self._page(place)
+        if page[skip : skip + len(data)] == data:
             return
-        if place not in self._changed:
-            if len(self._changed) >= self._most:
-                raise CannotServe(f"the change is larger than {self._most * CHUNK >> 20} MiB")
-            self._changed[place] = self._clean.pop(place)
-        chunk[skip : skip + len(data)] = data
-        first, last = skip // _SECTOR, (skip + len(data) - 1) // _SECTOR
-        self._marks[place] = self._marks.get(place, 0) | ((1 << (last - first + 1)) - 1) << first
+        if not isinstance(page, bytearray):
+            if len(self._pages) * PAGE >= self._limit:
+                raise CannotServe(f"the change is larger than {self._limit >> 20} MiB")
+            page = self._pages[place] = bytearray(page)
+            self._touched.add(place * PAGE // CHUNK)
+        page[skip : skip + len(data)] = data
 
     def _runs(self) -> Iterator[tuple[int, bytes]]:
         """Neighbours together, up to a size that one write takes."""
         start, run = 0, bytearray()
-        for offset in self._sectors():
+        for place, page in sorted(self._pages.items()):
+            offset = place * PAGE
             if run and (offset != start + len(run) or len(run) >= _RUN):
                 yield start, bytes(run)
                 run = bytearray()
             if not run:
                 start = offset
-            place, skip = divmod(offset, CHUNK)
-            run += self._changed[place][skip : skip + _SECTOR]
+            run += page
         if run:
             yield start, bytes(run)
 
-    def _sectors(self) -> Iterator[int]:
-        for place, marks in sorted(self._marks.items()):
-            for sector in range(CHUNK // _SECTOR):
-                if marks >> sector & 1:
-                    yield place * CHUNK + sector * _SECTOR
-
 
 def _pieces(offset: int, length: int) -> Iterator[tuple[int, int, int]]:
-    """Chunk, offset in it, bytes of it."""
+    """Page, offset in it, bytes of it."""
     while length > 0:
-        place, skip = divmod(offset, CHUNK)
-        count = min(CHUNK - skip, length)
+        place, skip = divmod(offset, PAGE)
+        count = min(PAGE - skip, length)
         yield place, skip, count
         offset += count
         length -= count

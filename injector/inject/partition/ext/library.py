@@ -140,6 +140,7 @@ _ino = c_uint32
 _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "initialize_ext2_error_table": (None,),
     "ext2fs_get_library_version": (c_int, POINTER(c_char_p), POINTER(c_char_p)),
+    "ext2fs_crc32c_le": (c_uint32, c_uint32, c_char_p, c_size_t),
     "ext2fs_open": (errcode_t, c_char_p, c_int, c_int, c_uint, POINTER(IoManager), POINTER(_fs)),
     "ext2fs_flush": (errcode_t, _fs),
     "ext2fs_free": (None, _fs),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from injector.errors import CannotServe
@@ -11,19 +11,16 @@ from injector.inject.partition.ext.features import SUPERBLOCK_AT, SUPERBLOCK_SIZ
 from injector.inject.partition.ext.files import ExtFiles
 from injector.inject.partition.ext.handle import Handle
 from injector.inject.partition.ext.held import Held
+from injector.inject.partition.ext.journal import recover
 from injector.inject.partition.filesystem import Disk
 from injector.model.facts import Root
 
-Replay = Callable[[int], None]
-"""Has ``e2fsck -p -E journal_only`` run on the file with this descriptor, a file system with holes, or raises."""
-
 
 class ExtOpener:
-    """One guest's disk. Without ``replay``, a file system that was not cleanly unmounted is CannotServe."""
+    """One guest's disk."""
 
-    def __init__(self, disk: Disk, replay: Replay | None = None) -> None:
+    def __init__(self, disk: Disk) -> None:
         self._disk = disk
-        self._replay = replay
 
     @property
     def name(self) -> str:
@@ -36,7 +33,9 @@ class ExtOpener:
         held = Held(self._disk, root.start, root.size)
         found = _superblock(held)
         if found.needs_recovery:
-            raise CannotServe("its journal needs recovery")
+            # For reading too: what is in the journal only is as good as written. It reaches the disk with a commit.
+            recover(held, found)
+            found = _superblock(held)
         channel = Channel(held)
         handle = Handle(channel, found, writable=writable, stamp=stamp)
         try:
