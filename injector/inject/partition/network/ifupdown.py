@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Collection, Iterator
 
 from injector.inject.partition.network.cards import HEADER, Card, Document, routes, version, with_length
@@ -26,7 +27,7 @@ def documents(cards: Collection[Card], template: bytes | None, *, udev: bool) ->
     told = stanzas_of(text)
     names = {card.mac: _name(card, told) for card in cards}
     added = [line for card in cards for line in _untold(card, names[card.mac], told)]
-    content = text if not added else text.rstrip(b"\n") + "\n".join(["\n", *added, ""]).encode()
+    content = text if not added else text.rstrip(b"\n") + "\n".join(["", *added, ""]).encode()
     interfaces = Document(NetworkStack.IFUPDOWN, PATH, content)
     links = (link(card, names[card.mac], NetworkStack.IFUPDOWN) for card in cards if udev)
     return (interfaces, *links)
@@ -40,29 +41,34 @@ def _untold(card: Card, name: str, told: Collection[Stanza]) -> Iterator[str]:
     mine = [stanza for stanza in told if stanza.name == name]
     said = {stanza.address for stanza in mine}
     asked = {(stanza.family, stanza.method) for stanza in mine}
-    lines = list(_static(card, name, said))
+    lines = list(_static(card, name, said, known=bool(mine)))
     if card.dhcp4 and ("inet", "dhcp") not in asked:
         lines += [f"iface {name} inet dhcp"]
     if card.ipv6 is not None and not {("inet6", "auto"), ("inet6", "dhcp")} & asked:
         lines += _ipv6(name, card.ipv6)
     if lines and not mine:
-        yield f"auto {name}"
+        yield from ("", f"auto {name}")
     yield from lines
 
 
-def _static(card: Card, name: str, said: Collection[str | None]) -> Iterator[str]:
-    """A subnet's routes are told once, with its first address: a second time they would fail the card."""
+def _static(card: Card, name: str, said: Collection[str | None], *, known: bool) -> Iterator[str]:
+    """A subnet's routes are told once, with its first address, and the MAC with the card's: again they would fail."""
     told = {address.subnet.cidr for address in card.static if with_length(address) in said}
     for address in card.static:
         if with_length(address) not in said:
-            yield from _address(name, card.mac, address, first=address.subnet.cidr not in told)
+            mac = None if known else card.mac
+            yield from _address(name, mac, address, first=address.subnet.cidr not in told)
             told.add(address.subnet.cidr)
+            known = True
 
 
-def _address(name: str, mac: str, address: Address, *, first: bool) -> Iterator[str]:
+def _address(name: str, mac: str | None, address: Address, *, first: bool) -> Iterator[str]:
     yield f"iface {name} {'inet' if version(address.subnet) == 4 else 'inet6'} static"
-    yield f"    hwaddress ether {mac}"
-    yield f"    address {with_length(address)}"
+    if mac is not None:
+        yield f"    hwaddress ether {mac}"
+    network = ipaddress.ip_network(address.subnet.cidr)
+    yield f"    address {address.ip}"
+    yield f"    netmask {network.netmask if network.version == 4 else network.prefixlen}"
     if not first:
         return
     for destination, gateway in routes(address.subnet):

@@ -16,6 +16,8 @@ _MODE = 0o600
 
 def documents(cards: Collection[Card]) -> tuple[Document, ...]:
     """One file. The names of the cards in it sort first: of two that match a card, networkd obeys the first."""
+    if not cards:
+        return ()
     lines = ["network:", "  version: 2", "  ethernets:", *(line for card in cards for line in _card(card))]
     return (Document(NetworkStack.NETPLAN, PATH, (HEADER + "\n".join(lines) + "\n").encode(), _MODE),)
 

@@ -31,9 +31,9 @@ def put_network(
 
     Cards that ask by DHCP are told to: none is left out because another has an address of its own.
     """
-    documents = documents_of(stacks, nics, interfaces, udev=_has_udev(draft))
-    if not documents:
+    if not stacks:
         raise ItemRefused("the guest has no network tool that is known here")
+    documents = documents_of(stacks, nics, interfaces, udev=_has_udev(draft))
     written = (*documents, *_resolvers(draft, _written_for(stacks), cards_of(nics)))
     for document in written:
         _write(draft, document)

@@ -39,12 +39,14 @@ _DAMAGED = (configparser.Error, yamltext.YamlError, ValueError, KeyError, TypeEr
 
 
 def _of_ifupdown(files: Mapping[str, bytes], nics: Collection[Nic]) -> Pairs:
-    """A stanza without a MAC is of the card that udev names so, or else of the one in that place."""
+    """A stanza without a MAC is of the card that others or udev name so, or else of the one in that place."""
     names = {f"eth{number}": nic.mac for number, nic in enumerate(nics)}
     for text in (text for path, text in files.items() if path.endswith(".link")):
         link = _sections(text)
         names[link["Link"]["Name"]] = link["Match"]["MACAddress"]
-    for stanza in stanzas_of(files.get("/etc/network/interfaces", b"")):
+    stanzas = stanzas_of(files.get("/etc/network/interfaces", b""))
+    names |= {stanza.name: stanza.mac for stanza in stanzas if stanza.mac}
+    for stanza in stanzas:
         if stanza.method == "static" and stanza.address:
             yield stanza.mac or names[stanza.name], stanza.address
 
