@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from injector.errors import ChannelBroken, InternalError, ItemRefused
 from injector.inject.naming import describe
@@ -45,12 +45,16 @@ def _inject(errand: Inject, opener: Opener) -> Injected:
         drafting = _Drafting(errand, files)
         for place, wanted in enumerate(errand.wanted):
             drafting.take(place, wanted)
+        written = tuple(_once(path for one in drafting.landed for path in one.paths))
+        # Before it is closed: of a file that was right as it is, the draft asks the file system.
+        meant = {path: _meant(drafting.draft, path) for path in written}
         edits.apply(drafting.draft.edits, files)
         files.close()
         filesystem = files.filesystem
     with opener.open(errand.root, writable=False, stamp=errand.stamp) as files:
-        seen = tuple(_seen(files, path) for path in _once(path for one in drafting.landed for path in one.paths))
-    _compare(drafting.draft, seen)
+        seen = tuple(_seen(files, path) for path in written)
+    for one in seen:
+        _compare(meant[one.path], one)
     return Injected(filesystem, tuple(drafting.landed), tuple(drafting.declined), seen)
 
 
@@ -147,14 +151,21 @@ def _seen_file(files: GuestFiles, path: str, real: str, entry: Entry, limit: int
     return SeenFile(path, real, content, entry.mode, entry.uid, entry.gid, entry.label)
 
 
-def _compare(draft: Draft, seen: Iterable[SeenFile]) -> None:
-    """With the draft: what the file system remembers now is what was meant, to the byte."""
-    for one in seen:
-        meant = draft.entry(one.real)
-        same = meant is not None and (one.mode, one.uid, one.gid) == (meant.mode, meant.uid, meant.gid)
-        labelled = meant is not None and meant.label in (None, one.label)
-        if not same or not labelled or draft.read(one.real, _LONGEST_READ) != one.content.reveal():
-            raise ChannelBroken(f"read back, but not as written: '{paths.shown(one.path)}'")
+def _meant(draft: Draft, path: str) -> SeenFile:
+    """The file as the draft has it."""
+    place = paths.file_place(draft, path)
+    if place.entry is None:
+        raise InternalError(f"nothing was drafted for '{paths.shown(path)}'")
+    entry = place.entry
+    content = Secret(draft.read(place.path, _LONGEST_READ))
+    return SeenFile(path, place.path, content, entry.mode, entry.uid, entry.gid, entry.label)
+
+
+def _compare(meant: SeenFile, seen: SeenFile) -> None:
+    """What the file system remembers now is what was meant, to the byte."""
+    same = replace(meant, label=seen.label) == seen if meant.label is None else meant == seen
+    if not same:
+        raise ChannelBroken(f"read back, but not as written: '{paths.shown(seen.path)}'")
 
 
 def _look(errand: Look, opener: Opener) -> Looked:

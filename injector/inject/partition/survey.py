@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from injector.errors import CannotServe, GuestUnreadable
-from injector.inject.partition.filesystem import Disk, Opener
+from injector.inject.partition.filesystem import Opener
 from injector.inject.partition.guest import Seen, look_around
-from injector.inject.partition.tables import WHOLE_DISK, Table, read_table
+from injector.inject.partition.tables import WHOLE_DISK, Readable, Table, read_table
 from injector.model.facts import ImageFacts, Partition, Root
 
 _ROOT_TYPES = frozenset(
@@ -41,7 +41,7 @@ _MOST_OPENED = 16
 _LONGEST_DOUBT = 1000
 
 
-def survey(disk: Disk, opener: Opener) -> ImageFacts:
+def survey(disk: Readable, opener: Opener) -> ImageFacts:
     """What is not found out is None, with the reason as ``doubt``.
 
     Raises GuestUnreadable for a damaged or hostile partition table, and OSError when the disk cannot be read.
