@@ -20,6 +20,7 @@ import msgspec
 from injector.errors import InternalError
 from injector.model import (
     boot,
+    facts,
     flavor,
     generation,
     guest,
@@ -41,6 +42,7 @@ _Kind = TypeVar("_Kind")
 
 VERSIONS: Mapping[type[Any], int] = {
     boot.BootRequest: 1,
+    facts.ImageFacts: 1,
     flavor.Flavor: 1,
     generation.Drive: 1,
     generation.Difference: 1,

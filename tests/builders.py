@@ -13,6 +13,7 @@ from injector.inject.channel import Delivery
 from injector.inject.configdrive.gather import Gatherer
 from injector.model.boot import BootRequest, NicOrder
 from injector.model.context import Context
+from injector.model.facts import Agent, ImageFacts, Init, NetworkStack, Partition, Root
 from injector.model.flavor import Flavor
 from injector.model.generation import Generation
 from injector.model.host import HostFacts, InjectionPolicy, Verdict
@@ -225,6 +226,24 @@ def a_generation(**changes: Any) -> Generation:
 def a_drive_carriage(**changes: Any) -> Carriage:
     """What the config drive of this product carries: every kind, but no modes or owners of files."""
     return Carriage(**({"channel": ChannelKind.CONFIG_DRIVE, "kinds": frozenset(ItemKind)} | changes))
+
+
+def some_image_facts(**changes: Any) -> ImageFacts:
+    """Of a Debian cloud image."""
+    partition = Partition(1, 1024**2, 1024**3, "0fc63daf-8483-4772-8e79-3d69d8477de4", None, "ext4", "root")
+    values: dict[str, Any] = {
+        "table": "gpt",
+        "partitions": (partition,),
+        "root": Root(1, 1024**2, 1024**3, "ext4", "partition 1, by its label"),
+        "os": "debian",
+        "os_version": "12",
+        "init": Init.SYSTEMD,
+        "network": (NetworkStack.NETPLAN,),
+        "agent": Agent.YES,
+        "agent_seen": "/usr/bin/cloud-init",
+        "back_end": "ext",
+    }
+    return ImageFacts(**(values | changes))
 
 
 def some_host_facts(**changes: Any) -> HostFacts:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from injector.errors import HostError
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
-_NEWEST = "0003"
+_NEWEST = "0004"
 _BUSY_SECONDS = 30
 
 

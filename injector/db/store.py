@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +16,7 @@ from injector import wire
 from injector.db import engine as engines
 from injector.db import tables
 from injector.errors import Conflict, HostError, InjectorError, NoSpace, NotFound, OverQuota, StaleError
+from injector.model.facts import ImageFacts
 from injector.model.flavor import Flavor
 from injector.model.generation import Generation, kept
 from injector.model.host import HostFacts, Usage
@@ -195,6 +196,23 @@ class Store:
 
     def delete_image(self, image_id: str) -> None:
         self._remove(tables.images, NotFound(f"Image {image_id} could not be found.", field="image"), id=image_id)
+
+    def save_image_facts(self, sha256: str, facts: ImageFacts) -> None:
+        """What hosts find out adds up: it is not forgotten because another host cannot look as deep."""
+        table, row = tables.image_facts, {"sha256": sha256, "document": wire.to_text(facts)}
+        # Two hosts that tell at once of the same new image: the other one's word is as good, and comes again.
+        with suppress(IntegrityError), self._writing() as connection:
+            known = connection.execute(_documents(table, "sha256"), {"sha256": sha256}).scalar()
+            if known is None:
+                connection.execute(insert(table).values(**row))
+            elif facts.tells_more_than(wire.from_text(known)):
+                connection.execute(update(table).filter_by(sha256=sha256).values(**row))
+
+    def image_facts(self, sha256: str) -> ImageFacts | None:
+        """None until a host has looked into an image with these bytes."""
+        with self._reading() as connection:
+            text = connection.execute(_documents(tables.image_facts, "sha256"), {"sha256": sha256}).scalar()
+        return None if text is None else wire.from_text(text)
 
     # networks
 

@@ -37,6 +37,9 @@ images = Table(
     _document(),
 )
 
+# Images with the same bytes share a row; it outlives them, for another may come with the same.
+image_facts = Table("image_facts", metadata, Column("sha256", String(64), primary_key=True), _document())
+
 networks = Table(
     "networks",
     metadata,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from injector.errors import NoHost, Undeliverable
+from injector.errors import GuestUnreadable, NoHost, Undeliverable
 from injector.inject import plan
 from injector.inject.plan import Asked
 from injector.model.flavor import Flavor
@@ -26,7 +26,11 @@ class Wanted:
 def choose(
     wanted: Wanted, hosts: Collection[HostFacts], usage: Mapping[str, Usage], settings: DispatcherSettings
 ) -> HostFacts:
-    """The host; Undeliverable when hosts are left but none of them can carry what was asked, NoHost otherwise."""
+    """The host; NoHost when none is left or has room.
+
+    Undeliverable when hosts are left but none of them can carry what was asked; GuestUnreadable when that is because
+    the image has not what their operator names.
+    """
     if not hosts:
         raise NoHost("no host has reported itself yet")
     left = [host for host in hosts if host.name not in wanted.tried and _in_zone(wanted, host)]
@@ -46,12 +50,12 @@ def _in_zone(wanted: Wanted, host: HostFacts) -> bool:
 
 def _carrying(wanted: Wanted, hosts: Collection[HostFacts]) -> list[HostFacts]:
     able: list[HostFacts] = []
-    refusal: Undeliverable | None = None
+    refusal: Undeliverable | GuestUnreadable | None = None
     for host in hosts:
         try:
             plan.choose(wanted.asked, host.policy, host.carriages)
             able.append(host)
-        except Undeliverable as error:
+        except (Undeliverable, GuestUnreadable) as error:
             refusal = refusal or error
     if not able and refusal is not None:
         raise refusal

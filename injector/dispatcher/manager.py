@@ -12,12 +12,14 @@ from datetime import UTC, datetime, timedelta
 from injector.db.store import Claims, GenerationChange, Store
 from injector.dispatcher import record
 from injector.dispatcher.choose import Wanted, choose
-from injector.errors import InjectorError, NoHost, NotFound, StaleError, Undeliverable
+from injector.errors import GuestError, InjectorError, NoHost, NotFound, StaleError, Undeliverable
 from injector.inject import plan
 from injector.model.boot import BootRequest, NicOrder
 from injector.model.context import Context
+from injector.model.facts import ImageFacts
 from injector.model.generation import Drive, Generation, IdPolicy, Refresh
 from injector.model.host import HostFacts, Usage
+from injector.model.image import Image
 from injector.model.instance import WORKING, Instance, Mark, State, Step
 from injector.model.network import Forward, Nic
 from injector.model.report import Failed, Launched, Refreshed, Report, Witnessed
@@ -141,6 +143,9 @@ class DispatcherManager:
     def host_report(self, facts: HostFacts) -> None:
         self._store.save_host(facts)
 
+    def image_report(self, sha256: str, facts: ImageFacts) -> None:
+        self._store.save_image_facts(sha256, facts)
+
     # how a request becomes records
 
     def _record(self, context: Context, requests: tuple[BootRequest, ...], minimum: int) -> tuple[Instance, ...]:
@@ -177,11 +182,16 @@ class DispatcherManager:
         claims: _Taken,
     ) -> Instance:
         nics = tuple(claims.plug(order.network.id, order) for order in request.nics)
-        wanted = Wanted(plan.asked_by_request(request), request.flavor, request.availability_zone)
+        asked = plan.asked_by_request(request, self._facts(request.image))
+        wanted = Wanted(asked, request.flavor, request.availability_zone)
         host = choose(wanted, hosts, usage, self._settings)
         forwards = claims.forward(host.name, nics, self._ports)
         usage[host.name] = usage.get(host.name, Usage()).plus(request.flavor.vcpus, request.flavor.ram)
         return _first_record(context, request, host, nics, forwards)
+
+    def _facts(self, image: Image) -> ImageFacts | None:
+        """What some host has found in it; None before the first boot."""
+        return None if image.sha256 is None else self._store.image_facts(image.sha256)
 
     def _moved(self, host: str, instance_id: str, attempt: int, report: Failed) -> bool:
         """Whether a failed build goes on on another host; it does not when there is none, or were enough."""
@@ -190,9 +200,10 @@ class DispatcherManager:
         if instance.state is not State.BUILDING or len(tried) >= self._settings.max_attempts:
             return False
         try:
-            wanted = Wanted(plan.asked_by_instance(instance), instance.flavor, tried=tried)
+            asked = plan.asked_by_instance(instance, self._facts(instance.image))
+            wanted = Wanted(asked, instance.flavor, tried=tried)
             chosen = choose(wanted, self._store.hosts(), self._store.usage(), self._settings)
-        except (NoHost, Undeliverable):
+        except (NoHost, Undeliverable, GuestError):
             return False
         taken = self._store.claims().forwards.get(chosen.name, frozenset())
         forwards = allocate.forwards(instance.nics, self._ports, taken)

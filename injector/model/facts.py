@@ -86,3 +86,11 @@ class ImageFacts:
     selinux: str | None = None
     back_end: str | None = None
     doubt: str | None = None
+
+    def tells_more_than(self, other: ImageFacts) -> bool:
+        """Whether it is to replace ``other``, found earlier in the same bytes; the later one wins where both know."""
+        return self._known >= other._known
+
+    @property
+    def _known(self) -> tuple[bool, bool]:
+        return self.root is not None, self.agent is not Agent.UNKNOWN

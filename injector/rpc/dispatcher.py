@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from injector import wire
 from injector.model.boot import BootRequest
 from injector.model.context import Context
+from injector.model.facts import ImageFacts
 from injector.model.generation import Drive, IdPolicy
 from injector.model.host import HostFacts
 from injector.model.instance import Instance, State
@@ -77,6 +78,10 @@ class Dispatcher(Protocol):
         """Take a host's inventory; also its sign of life."""
         ...
 
+    def image_report(self, sha256: str, facts: ImageFacts) -> None:
+        """Take what was found inside an image with this digest; may be told again."""
+        ...
+
 
 class DispatcherEndpoint:
     """A dispatcher behind the bus: values in and out of their wire form."""
@@ -94,6 +99,7 @@ class DispatcherEndpoint:
         "report",
         "reforward",
         "host_report",
+        "image_report",
     )
 
     def __init__(self, dispatcher: Dispatcher) -> None:
@@ -134,6 +140,9 @@ class DispatcherEndpoint:
 
     def host_report(self, facts: Packed) -> None:
         self._dispatcher.host_report(wire.unpack(facts, HostFacts))
+
+    def image_report(self, sha256: str, facts: Packed) -> None:
+        self._dispatcher.image_report(sha256, wire.unpack(facts, ImageFacts))
 
 
 class DispatcherClient:
@@ -194,3 +203,6 @@ class DispatcherClient:
 
     def host_report(self, facts: HostFacts) -> None:
         self._call("host_report", facts=wire.pack(facts))
+
+    def image_report(self, sha256: str, facts: ImageFacts) -> None:
+        self._call("image_report", sha256=sha256, facts=wire.pack(facts))

@@ -12,6 +12,7 @@ import pytest
 
 from injector.db import GenerationChange, Store, open_store
 from injector.errors import Conflict, HostError, NotFound, OverQuota, StaleError
+from injector.model.facts import Agent
 from injector.model.instance import Instance, State
 from injector.model.network import Address, Forward
 from tests import builders
@@ -199,6 +200,16 @@ def test_hosts_are_kept_by_name(store: Store) -> None:
     store.save_host(facts)
     store.save_host(replace(facts, guests=3))
     assert [host.guests for host in store.hosts()] == [3]
+
+
+def test_facts_of_images_by_digest_and_what_is_known_stays_known(store: Store) -> None:
+    found = builders.some_image_facts()
+    less = replace(found, root=None, agent=Agent.UNKNOWN, doubt="needs guestfs")
+    assert store.image_facts("a" * 64) is None
+    for facts, kept in [(less, less), (found, found), (less, found), (replace(found, os="alpine"), None)]:
+        store.save_image_facts("a" * 64, facts)
+        assert store.image_facts("a" * 64) == (kept or facts)
+    assert store.image_facts("b" * 64) is None
 
 
 def test_an_unreachable_database_is_the_hosts_fault(tmp_path: Path) -> None:

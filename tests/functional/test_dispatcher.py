@@ -11,11 +11,13 @@ import pytest
 
 from injector.db import Store, open_store
 from injector.dispatcher.manager import DispatcherManager
-from injector.errors import BusUnavailable, Conflict, NoHost, NotFound, Undeliverable
+from injector.errors import BusUnavailable, Conflict, GuestUnreadable, NoHost, NotFound, Undeliverable
 from injector.model.boot import BootRequest, NicOrder
+from injector.model.facts import Agent
 from injector.model.host import InjectionPolicy
 from injector.model.instance import Fault, State, Step
 from injector.model.payload import ItemKind
+from injector.model.plan import Carriage, ChannelKind
 from injector.model.report import Entering, Failed, Launched, Settled
 from injector.settings import DispatcherSettings
 from tests import builders
@@ -109,6 +111,37 @@ def test_what_no_host_can_carry_is_refused_at_once(dispatcher: DispatcherManager
     with pytest.raises(Undeliverable, match="user-data"):
         dispatcher.build(CONTEXT, (_request(items=(item,)),), 1)
     assert store.instances() == ()
+
+
+def test_a_drive_for_an_image_that_was_found_to_have_no_agent_is_refused_at_once(
+    dispatcher: DispatcherManager, store: Store
+) -> None:
+    image = builders.an_image(sha256="a" * 64)
+    request = _request(image=image, items=(builders.an_item(),))
+    assert dispatcher.place(CONTEXT, request).host == "a"  # nobody knows yet
+    dispatcher.image_report("a" * 64, builders.some_image_facts(agent=Agent.NO))
+    with pytest.raises(Undeliverable, match=r"file '/etc/motd' cannot be delivered: the image has no agent"):
+        dispatcher.build(CONTEXT, (request,), 1)
+    with pytest.raises(Undeliverable, match="no agent"):
+        dispatcher.place(CONTEXT, request)
+    assert store.instances() == ()
+    believed = replace(image, properties={"injector_agent": "yes"})
+    assert len(dispatcher.build(CONTEXT, (replace(request, image=believed),), 1)) == 1
+
+
+def test_a_host_whose_operator_names_a_partition_that_is_not_there_is_passed_over(
+    dispatcher: DispatcherManager, store: Store
+) -> None:
+    carriage = Carriage(ChannelKind.PARTITION, frozenset(ItemKind), any_mode=True, back_ends=("ext",))
+    for name, number in (("a", 7), ("b", 1)):
+        policy = InjectionPolicy(force_config_drive=False, inject_partition=number)
+        store.save_host(builders.some_host_facts(name=name, policy=policy, carriages=(carriage,)))
+    request = _request(image=builders.an_image(sha256="a" * 64), items=(builders.an_item(),))
+    dispatcher.image_report("a" * 64, builders.some_image_facts())
+    assert dispatcher.place(CONTEXT, request).host == "b"
+    store.save_host(replace(store.hosts()[0], name="b"))
+    with pytest.raises(GuestUnreadable, match="has no partition 7"):
+        dispatcher.place(CONTEXT, request)
 
 
 def test_a_host_that_fails_is_followed_by_the_next_and_then_by_an_error(

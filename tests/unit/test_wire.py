@@ -32,6 +32,7 @@ FINGERPRINTS = {
     "HostFacts": (1, "6a05ce832766fdbb"),
     "Image": (1, "1efba4231cc25c34"),
     "Inspection": (1, "e884f5c4e8167752"),
+    "ImageFacts": (1, "1850aaca682fc3b5"),
     "Ingredients": (1, "0ad4e450b8af1f3f"),
     "Instance": (1, "6358802efa9ab540"),
     "KeyPair": (1, "dfb1b8c1f649c9fe"),
