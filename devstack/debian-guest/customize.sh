@@ -1,5 +1,5 @@
 #!/bin/sh
-# The last touches to the Debian guest's root file system, before it becomes an image: customize.sh ROOT
+# The last touches to the root file system of every Debian guest, before it becomes an image: customize.sh ROOT
 set -eu
 root=$1
 
@@ -11,24 +11,16 @@ ln -s /etc/machine-id "$root/var/lib/dbus/machine-id"
 echo debian >"$root/etc/hostname"
 printf '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n' >"$root/etc/hosts"
 echo 'LANG=C.UTF-8' >"$root/etc/default/locale"
-ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
 
-chroot "$root" systemctl --quiet enable systemd-networkd systemd-resolved serial-getty@ttyS0.service ssh
+chroot "$root" systemctl --quiet enable serial-getty@ttyS0.service ssh
 # Work for a machine that lives for months: in a guest that was just born it only slows the boot.
 chroot "$root" systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer man-db.timer dpkg-db-backup.timer \
     e2scrub_all.timer e2scrub_reap.service fstrim.timer systemd-pstore.service \
     systemd-binfmt.service proc-sys-fs-binfmt_misc.automount sys-kernel-debug.mount sys-kernel-tracing.mount \
     dev-hugepages.mount
-# A guest without a card, or whose network gives no address, goes on all the same, and soon.
-mkdir -p "$root/etc/systemd/system/systemd-networkd-wait-online.service.d"
-cat >"$root/etc/systemd/system/systemd-networkd-wait-online.service.d/image.conf" <<END
-[Service]
-ExecStart=
-ExecStart=-/lib/systemd/systemd-networkd-wait-online --any --timeout=20
-END
 
 # Nothing of the host that made the image stays in it: neither its apt's options nor its caches.
 rm -f "$root/etc/apt/apt.conf.d/99mmdebstrap"
-rm -rf "$root"/var/cache/apt/*.bin "$root"/var/lib/apt/lists/* "$root"/var/log/apt "$root"/var/log/dpkg.log \
-    "$root"/var/log/alternatives.log "$root"/var/log/bootstrap.log
+rm -rf "$root"/var/cache/apt/*.bin "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* \
+    "$root"/var/log/apt "$root"/var/log/dpkg.log "$root"/var/log/alternatives.log "$root"/var/log/bootstrap.log
 mkdir -p "$root/var/lib/apt/lists/partial"
