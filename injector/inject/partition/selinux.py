@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
+from operator import itemgetter
 
 from injector.inject.partition import paths
 from injector.inject.partition.draft import Labeller
@@ -20,9 +22,8 @@ _NONE = "<<none>>"
 _FILES = ("file_contexts", "file_contexts.homedirs", "file_contexts.local")
 """In the order in which they are read: the last that fits a path counts."""
 _TYPES: Mapping[str, Kind | None] = {"--": Kind.FILE, "-d": Kind.DIRECTORY}
-# The letters of a path before anything that means more than itself, and what they are followed by.
-_HEAD = re.compile(r"([^.^$?*+|\[({\\]*)(.?)")
-_OPTIONAL = frozenset("?*{|")
+_LINE = re.compile(r"^([ \t]*(?=((?:/[^/.^$?*+|\[({\\\s]*(?=/))?))([^.^$?*+|\[({\\\s]*)(\S?).*)$", re.MULTILINE)
+"""A line; its first directory, where another ``/`` follows; its letters while they mean themselves; what follows."""
 _META = re.compile(r"(?:\\.|[^.^$?*+|\[({\\])*")
 
 
@@ -40,50 +41,70 @@ def labeller_of(files: GuestFiles, policy: str) -> Labeller:
     return label
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Spec:
-    """A line: ``regex`` for the whole path, of things of this ``kind`` (None: of any); label None gives none."""
+    """A line: ``regex`` for the whole path, of things of this ``kind`` (None: of any); label None gives none.
+
+    ``exact``: it has no pattern in it.
+    """
 
     regex: str
     kind: Kind | None
     label: str | None
     exact: bool
 
+    def fits(self, path: str, kind: Kind) -> bool:
+        return self.kind in (None, kind) and self._pattern is not None and self._pattern.fullmatch(path) is not None
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str] | None:
+        """None for what Python does not understand, or what is too long to be meant."""
+        try:
+            return re.compile(self.regex, re.DOTALL) if len(self.regex) <= _LONGEST_REGEX else None
+        except (re.error, RecursionError, OverflowError):
+            return None
+
+
+_RANK = itemgetter(0, 1)
+
 
 @dataclass(frozen=True)
 class Contexts:
-    """``specs`` by the first directory they are certain to lie in, with their place; "" for those that say none."""
+    """``lines`` by the first directory they are certain to lie in, with their place; "" for those that say none.
 
-    specs: Mapping[str, list[tuple[int, Spec]]]
+    A policy has some 6,000 lines, and a guest's new files ask for a few: only those are taken apart. Every path that
+    a line fits begins with the letters that are kept beside it.
+    """
+
+    lines: Mapping[str, list[tuple[str, int, str]]]
     substitutes: tuple[Callable[[str], str], ...] = ()
-    _compiled: dict[str, re.Pattern[str] | None] = field(default_factory=dict)
+    _specs: dict[int, Spec | None] = field(default_factory=dict)
 
     def look_up(self, path: str, kind: Kind) -> str | None:
         """The label of the last spec that fits, those without any pattern before all others; None for none."""
         for substitute in self.substitutes:
             path = substitute(path)
-        mine = [*self.specs.get(_stem(path), ()), *self.specs.get("", ())]
-        mine.sort(key=lambda one: (one[1].exact, one[0]), reverse=True)
-        found = next((spec for _, spec in mine if spec.kind in (None, kind) and self._fits(spec, path)), None)
+        lines = (one for stem in {_stem(path), ""} for one in self.lines.get(stem, ()) if path.startswith(one[0]))
+        mine = [(spec.exact, place, spec) for _, place, line in lines if (spec := self._spec(place, line)) is not None]
+        fitting = (spec for *_, spec in sorted(mine, key=_RANK, reverse=True) if spec.fits(path, kind))
+        found = next(fitting, None)
         return None if found is None else found.label
 
-    def _fits(self, spec: Spec, path: str) -> bool:
-        """Most are told by their first letters, and never compiled."""
-        if not path.startswith(_head(spec.regex)):
-            return False
-        if spec.regex not in self._compiled:
-            self._compiled[spec.regex] = _compiled(spec.regex)
-        pattern = self._compiled[spec.regex]
-        return pattern is not None and pattern.fullmatch(path) is not None
+    def _spec(self, place: int, line: str) -> Spec | None:
+        if place not in self._specs:
+            self._specs[place] = _spec(line)
+        return self._specs[place]
 
 
 def contexts_of(texts: Mapping[str, bytes]) -> Contexts:
     """From the files by their names; those that are not there say nothing."""
-    specs: dict[str, list[tuple[int, Spec]]] = {}
-    for place, spec in enumerate(spec for name in _FILES for spec in _specs(texts.get(name, b""))):
-        specs.setdefault(_stem(_HEAD.match(spec.regex)[1], certain=True), []).append((place, spec))  # type: ignore[index]
+    lines: dict[str, list[tuple[str, int, str]]] = {}
+    found = (one for name in _FILES for one in _LINE.findall(texts.get(name, b"").decode("ascii", "replace")))
+    for place, (line, stem, head, meta) in enumerate(islice(found, _MOST_LINES)):
+        letters = "" if meta == "|" else head[:-1] if meta else head
+        lines.setdefault(stem, []).append((letters, place, line))
     substitutes = tuple(_substitute(texts.get(f"file_contexts.{name}", b"")) for name in ("subs", "subs_dist"))
-    return Contexts(specs, substitutes)
+    return Contexts(lines, substitutes)
 
 
 @dataclass
@@ -101,40 +122,22 @@ class _Lazy:
         return b"" if place.entry is None else self.files.read(place.path, LIMIT)
 
 
-def _specs(text: bytes) -> Iterator[Spec]:
-    """A line that libselinux would not take is passed over: the guest's own tools do so as well."""
-    for line in text.decode("ascii", "replace").split("\n")[:_MOST_LINES]:
-        words = line.split()
-        if len(words) not in (2, 3) or words[0].startswith("#") or "\ufffd" in line:
-            continue
-        if len(words) == 3 and words[1] not in _TYPES:
-            continue  # of devices, links and so on: nobody makes one here
-        kind = _TYPES[words[1]] if len(words) == 3 else None
-        label = None if words[-1] == _NONE else words[-1]
-        yield Spec(words[0], kind, label, _META.fullmatch(words[0]) is not None)
-
-
-def _stem(path: str, *, certain: bool = False) -> str:
-    """``/etc`` of what lies below it. Of a spec's head only what another ``/`` follows is certain."""
-    end = path.find("/", 1)
-    if end == -1:
-        return "" if certain else path
-    return path[:end]
-
-
-def _head(regex: str) -> str:
-    found = _HEAD.match(regex)
-    if found is None or found[2] == "|":
-        return ""
-    return found[1][:-1] if found[2] in _OPTIONAL and found[2] else found[1]
-
-
-def _compiled(regex: str) -> re.Pattern[str] | None:
-    """None for what Python does not understand, or what is too long to be meant."""
-    try:
-        return re.compile(regex, re.DOTALL) if len(regex) <= _LONGEST_REGEX else None
-    except (re.error, RecursionError, OverflowError):
+def _spec(line: str) -> Spec | None:
+    """None for a line that libselinux would not take, and for devices, links and so on: nobody makes one here."""
+    words = line.split()
+    if len(words) not in (2, 3) or words[0].startswith("#") or "\ufffd" in line:
         return None
+    if len(words) == 3 and words[1] not in _TYPES:
+        return None
+    kind = _TYPES[words[1]] if len(words) == 3 else None
+    label = None if words[-1] == _NONE else words[-1]
+    return Spec(words[0], kind, label, _META.fullmatch(words[0]) is not None)
+
+
+def _stem(path: str) -> str:
+    """``/etc`` of what lies below it."""
+    end = path.find("/", 1)
+    return "" if end == -1 else path[:end]
 
 
 def _substitute(text: bytes) -> Callable[[str], str]:
