@@ -1,7 +1,7 @@
 #!/bin/bash
-# Makes the tiny guest: Debian's cloud kernel and a busybox that tells what is on its config drive, up in seconds.
+# Makes the tiny guest: Debian's cloud kernel and a busybox that tells what is on its disks, up in seconds.
 #
-#   devstack/tiny-guest.sh OUTPUT_DIR      leaves vmlinuz, initrd and root.qcow2 there
+#   devstack/tiny-guest.sh OUTPUT_DIR      leaves vmlinuz, initrd, root.qcow2 and partition.qcow2 there
 #
 # The kernel comes out of its package; none is installed on this host. tiny-guest/init says what the guest prints.
 set -euo pipefail
@@ -14,10 +14,10 @@ here=$(dirname "$(readlink -f "$0")")
 # shellcheck source=devstack/lib/guests.sh
 . "$here/lib/guests.sh"
 
-# There is no AHCI driver in this kernel. "button" and "evdev" are the power button's.
+# There is no AHCI driver in this kernel; ext4 is built in. "button" and "evdev" are the power button's.
 modules='virtio_pci virtio_blk virtio_scsi ata_piix sd_mod sr_mod cdrom isofs nls_utf8 nls_ascii nls_cp437 vfat
     virtio_net virtio_console virtio-rng button evdev'
-products='vmlinuz initrd root.qcow2'
+products='vmlinuz initrd root.qcow2 partition.qcow2'
 
 get_kernel() {
     local package
@@ -82,11 +82,31 @@ make_root_disk() {
     run qemu-img convert -f raw -O qcow2 -c "$work/root.raw" "$work/root.qcow2"
 }
 
+# A root file system that has what a distribution's has, as far as an injection looks: for partition injection.
+make_partition_disk() {
+    local root=$work/root.d disk=$work/partition.raw
+    cp -R "$here/tiny-root" "$root"
+    mkdir -p "$root"/{bin,dev,etc/network,home,lib,proc,root,run,sbin,sys,tmp,usr/bin,usr/lib,var}
+    chmod 0700 "$root/root"
+    chmod 1777 "$root/tmp"
+    chmod 0640 "$root/etc/shadow"
+    ln -s /bin/busybox "$root/sbin/init"
+    truncate -s 66M "$disk"
+    # "Linux root (x86-64)" of the discoverable partitions.
+    echo 'start=1MiB, size=64MiB, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709' | run sfdisk -q --label gpt "$disk"
+    run mke2fs -q -t ext4 -L tiny-root -d "$root" -E offset=1048576 "$disk" 64M
+    # Whoever made it: all of it is root's.
+    (cd "$root" && find . -printf 'sif "/%P" uid 0\nsif "/%P" gid 0\n'; echo 'sif /etc/shadow gid 42') |
+        run debugfs -w -f - "$disk?offset=1048576"
+    run qemu-img convert -f raw -O qcow2 -c "$disk" "$work/partition.qcow2"
+}
+
 [ $# -eq 1 ] || { echo "usage: tiny-guest.sh OUTPUT_DIR" >&2; exit 2; }
 mkdir -p "$1"
 output=$(readlink -f "$1")
 guest_lock "$output"
-digest=$(inputs_digest "$0" "$here/tiny-guest/init" "$here/tiny-guest/lease" "$here/lib/guests.sh")
+mapfile -t inputs < <(find "$here/tiny-guest" "$here/tiny-root" -type f | LC_ALL=C sort)
+digest=$(inputs_digest "$0" "$here/lib/guests.sh" "${inputs[@]}")
 # shellcheck disable=SC2086
 if guest_is_current "$output" "$digest" $products; then
     echo "tiny guest: already in $output"
@@ -97,12 +117,13 @@ work=$(mktemp -d "$output/.build.XXXXXX")
 at_exit "rm -rf ${work@Q}"
 
 step 'tiny guest: what is needed to make it' 'see that "apt-get update" works on this host, then run this again'
-install_packages busybox-static kmod qemu-utils e2fsprogs
+install_packages busybox-static kmod qemu-utils e2fsprogs fdisk
 step 'tiny guest: fetch the cloud kernel' 'see that "apt-get download linux-image-cloud-amd64" works, then run this again'
 get_kernel
-step 'tiny guest: build its ramdisk and disk' 'see that there is room on the disk and read the log'
+step 'tiny guest: build its ramdisk and disks' 'see that there is room on the disk and read the log'
 make_initrd
 make_root_disk
+make_partition_disk
 # shellcheck disable=SC2086
 guest_publish "$work" "$output" "$digest" $products
 say "tiny guest: in $output"
