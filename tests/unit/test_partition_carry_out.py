@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from injector.errors import ChannelBroken, ItemRefused
+from injector.errors import CannotServe, GuestError, GuestUnreadable, ItemRefused
 from injector.inject.partition.carry_out import carry_out
 from injector.inject.partition.crypts import is_hash_of
 from injector.inject.partition.errand import Inject, Injected, Look, Looked, Wanted
@@ -390,7 +390,27 @@ def test_what_is_read_back_must_be_what_was_written(cut: int, lost: Attributes) 
     disk = Forgetful()
     disk.cut, disk.lost = cut, lost
 
-    with pytest.raises(ChannelBroken, match="not as written: '/x'"):
+    with pytest.raises(GuestUnreadable, match="not as written: '/x'"):
+        inject(disk, file("/x"))
+
+
+class Overwritten(MemoryDisk):
+    """A damaged guest in which a file was given blocks that something else has: it is not to be opened again."""
+
+    gone: type[GuestError] = GuestError
+
+    def open(self, root, *, writable, stamp):  # type: ignore[no-untyped-def]
+        if not writable:
+            raise self.gone("there is no ext2, ext3 or ext4 file system")
+        return super().open(root, writable=writable, stamp=stamp)
+
+
+@pytest.mark.parametrize("error", [CannotServe, ItemRefused, GuestUnreadable])
+def test_once_it_is_written_no_item_is_to_blame_and_no_other_back_end_may_try(error: type[GuestError]) -> None:
+    disk = Overwritten()
+    disk.gone = error
+
+    with pytest.raises(GuestUnreadable, match="there is no ext2"):
         inject(disk, file("/x"))
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from injector.errors import ChannelBroken, InternalError, ItemRefused
+from injector.errors import CannotServe, GuestUnreadable, InternalError, ItemRefused
 from injector.inject.naming import describe
 from injector.inject.partition import edits, paths
 from injector.inject.partition.content import absolute, put_file, put_metadata
@@ -35,7 +36,7 @@ _LONGEST_READ = 64 * 1024**2
 
 def carry_out(errand: Inject | Look, opener: Opener) -> Injected | Looked:
     """Raises what the file system raises, and ItemRefused naming a required item that cannot be written: then nothing
-    was. ChannelBroken when the disk holds something else than what was written.
+    was. GuestUnreadable as well when the file system holds something else than what was written.
     """
     return _inject(errand, opener) if isinstance(errand, Inject) else _look(errand, opener)
 
@@ -51,11 +52,20 @@ def _inject(errand: Inject, opener: Opener) -> Injected:
         edits.apply(drafting.draft.edits, files)
         files.close()
         filesystem = files.filesystem
-    with opener.open(errand.root, writable=False, stamp=errand.stamp) as files:
+    with _reading_back(), opener.open(errand.root, writable=False, stamp=errand.stamp) as files:
         seen = tuple(_seen(files, path) for path in written)
     for one in seen:
         _compare(meant[one.path], one)
     return Injected(filesystem, tuple(drafting.landed), tuple(drafting.declined), seen)
+
+
+@contextmanager
+def _reading_back() -> Iterator[None]:
+    """It is written: no item is to blame any more, and no other back end may try its luck on what is there now."""
+    try:
+        yield
+    except (CannotServe, ItemRefused) as error:
+        raise GuestUnreadable(f"what was written cannot be read back: {error.message}") from error
 
 
 @dataclass
@@ -142,7 +152,7 @@ def _once(many: Iterable[str]) -> tuple[str, ...]:
 def _seen(files: GuestFiles, path: str) -> SeenFile:
     place = paths.resolve(files, path)
     if place.entry is None or place.entry.kind is not Kind.FILE:
-        raise ChannelBroken(f"what was written is not there when it is read back: '{paths.shown(path)}'")
+        raise GuestUnreadable(f"what was written is not there when it is read back: '{paths.shown(path)}'")
     return _seen_file(files, path, place.path, place.entry, _LONGEST_READ)
 
 
@@ -162,10 +172,13 @@ def _meant(draft: Draft, path: str) -> SeenFile:
 
 
 def _compare(meant: SeenFile, seen: SeenFile) -> None:
-    """What the file system remembers now is what was meant, to the byte."""
+    """What the file system remembers now is what was meant, to the byte.
+
+    Where it does not, the guest gave blocks away that are in use: a disk of the host that fails is an OSError.
+    """
     same = replace(meant, label=seen.label) == seen if meant.label is None else meant == seen
     if not same:
-        raise ChannelBroken(f"read back, but not as written: '{paths.shown(seen.path)}'")
+        raise GuestUnreadable(f"read back, but not as written: '{paths.shown(seen.path)}'")
 
 
 def _look(errand: Look, opener: Opener) -> Looked:
