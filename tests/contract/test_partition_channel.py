@@ -77,10 +77,9 @@ def a_channel(*doors: Door, inject_partition: int = -1) -> PartitionChannel:
 
 
 def a_disk(**changes: Any) -> GuestDisk:
-    workspace = a.a_workspace()
-    return GuestDisk(
-        **({"overlay": workspace.disk, "base": workspace.disk, "base_format": "raw", "facts": FACTS} | changes)
-    )
+    disk = a.a_workspace().disk
+    values: dict[str, Any] = {"overlay": disk, "base": disk, "base_format": "raw", "facts": FACTS}
+    return GuestDisk(**(values | changes))
 
 
 def a_delivery(**changes: Any) -> Delivery:
