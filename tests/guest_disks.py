@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 from injector.model.facts import Root
 from injector.system.process import run
@@ -145,21 +146,28 @@ def crashed(disk: GuestDisk, path: Path, work: Path, *, orphans: bool = False) -
             (root / f"d{number}").mkdir()
             (root / f"d{number}" / "file").write_text("x" * number * 10)
         with (root / "d0" / "file").open("r+") as last:
-            os.fsync(last)
+            _commit(last)
             for number in range(40, 80):
                 shutil.rmtree(root / f"d{number}")
             for number in range(60):
                 (root / f"again{number}").write_text("y" * 3000)
             (root / "etc").mkdir(exist_ok=True)
-            (root / "etc" / "late").write_text("in the journal only\n")
-            os.fsync(last)
+            with (root / "etc" / "late").open("w") as late:
+                _commit(late, "in the journal only\n")
             with (root / "nameless").open("w") as nameless:
                 nameless.write("z" * 5000)
                 nameless.flush()
                 (root / "nameless").unlink()
                 if orphans:
-                    os.fsync(last)
+                    _commit(last)
                 return disk.copy(path)
+
+
+def _commit(file: IO[str], text: str = "changed") -> None:
+    """Everything up to here is in the journal. A file that did not change would have nothing to wait for."""
+    file.write(text)
+    file.flush()
+    os.fsync(file)
 
 
 def _run(*argv: str | Path) -> str:
