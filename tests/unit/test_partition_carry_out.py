@@ -322,7 +322,15 @@ def test_two_items_that_are_one_file_are_refused(first: Wanted, then: Wanted, wh
     disk.hard_link("/etc/twin", "/etc/motd")
     disk.link("/etc/link", "motd")
 
-    assert f"where {where} was written" in refused(disk, first, then)
+    assert f"already holds {where}, and cannot hold both" in refused(disk, first, then)
+
+
+def test_a_resolv_conf_of_the_requests_own_is_kept() -> None:
+    disk = a_guest()
+
+    inject(disk, network(), file("/etc/resolv.conf", b"nameserver 192.0.2.1\n"))
+
+    assert disk.read("/etc/resolv.conf") == b"nameserver 192.0.2.1\n"
 
 
 def test_an_item_sees_what_those_before_it_did() -> None:

@@ -130,7 +130,7 @@ class _Drafting:
             other = self._claims.setdefault(body, item)
             if other != item and not _share(other, item):
                 named = describe(other.kind, other.name)
-                raise ItemRefused(f"'{paths.shown(path)}' is where {named} was written, and cannot hold both")
+                raise ItemRefused(f"'{paths.shown(path)}' already holds {named}, and cannot hold both")
         self._claims |= dict.fromkeys(draft.written, item)
 
 

@@ -80,8 +80,8 @@ class Draft:
         self._put(MakeDirectory(path, attributes))
         self._create(path, Kind.DIRECTORY, _DIRECTORY_MODE, 0, attributes)
 
-    def write(self, place: Place, content: bytes, attributes: Attributes = AS_IT_IS) -> None:
-        """The directories it lies in are there by now."""
+    def write(self, place: Place, content: bytes, attributes: Attributes = AS_IT_IS, *, yielding: bool = False) -> None:
+        """The directories it lies in are there by now. ``yielding``: whoever wants the file for himself may have it."""
         path, size = place.path, len(content)
         entry = self.entry(path)
         if entry is None:
@@ -91,7 +91,8 @@ class Draft:
             self._entries[path] = replace(_with(entry, attributes), size=size)
         self._put(WriteFile(path, content, attributes))
         self._bodies[self._body(path)] = content
-        self.written[self._body(path)] = path
+        if not yielding:
+            self.written[self._body(path)] = path
 
     def keep(self, place: Place, attributes: Attributes = AS_IT_IS) -> None:
         """A file whose content is right as it is, and counts as written."""

@@ -85,4 +85,4 @@ def _resolvers(draft: Draft, stacks: Collection[NetworkStack], cards: Collection
 def _write(draft: Draft, document: Document) -> None:
     place = paths.file_place(draft, document.path)
     draft.make_directories(place)
-    draft.write(place, document.content, Attributes(mode=document.mode))
+    draft.write(place, document.content, Attributes(mode=document.mode), yielding=document.path == _RESOLV)
