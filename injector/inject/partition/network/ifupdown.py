@@ -38,21 +38,22 @@ def _name(card: Card, told: Collection[Stanza]) -> str:
 
 
 def _untold(card: Card, name: str, told: Collection[Stanza]) -> Iterator[str]:
+    """Dynamic addresses first: a DHCP client may sweep away what is there when it begins."""
     mine = [stanza for stanza in told if stanza.name == name]
-    said = {stanza.address for stanza in mine}
     asked = {(stanza.family, stanza.method) for stanza in mine}
-    lines = list(_static(card, name, said, known=bool(mine)))
+    lines: list[str] = []
     if card.dhcp4 and ("inet", "dhcp") not in asked:
         lines += [f"iface {name} inet dhcp"]
     if card.ipv6 is not None and not {("inet6", "auto"), ("inet6", "dhcp")} & asked:
         lines += _ipv6(name, card.ipv6)
+    lines += _static(card, name, {stanza.address for stanza in mine}, known=bool(mine or lines))
     if lines and not mine:
         yield from ("", f"auto {name}")
     yield from lines
 
 
 def _static(card: Card, name: str, said: Collection[str | None], *, known: bool) -> Iterator[str]:
-    """A subnet's routes are told once, with its first address, and the MAC with the card's: again they would fail."""
+    """A subnet's routes are told once, with its first address, and the MAC before the card is up: else they fail."""
     told = {address.subnet.cidr for address in card.static if with_length(address) in said}
     for address in card.static:
         if with_length(address) not in said:
