@@ -198,7 +198,7 @@ def test_best_effort_is_left_out_with_its_reason() -> None:
     (lost,) = [item for item in receipt.items if item.outcome is Outcome.LEFT_OUT]
     assert (lost.kind, lost.reason) == (
         ItemKind.PASSWORD,
-        "the guest's passwd sends for it to /etc/shadow, which is not there",
+        "the guest's root has no line in its shadow",
     )
 
 
@@ -293,6 +293,11 @@ LIES: dict[str, tuple[Callable[[Injected], Injected], str]] = {
     "another mode": (other_file("/opt/binary", mode=0o755), "file 'opt/binary'"),
     "another owner": (other_file("/opt/binary", uid=0), "file 'opt/binary'"),
     "elsewhere": (elsewhere(5, "/etc/motd2"), "file '/etc/motd'"),
+    "keys that anybody may write": (other_file(KEYS, mode=0o666), "key 'laptop', key 'desk'"),
+    "keys for somebody else": (elsewhere(0, KEYS, "/home/eve/.ssh/authorized_keys"), "key 'laptop'"),
+    "keys elsewhere": (elsewhere(0, "/tmp/authorized_keys"), "key 'laptop'"),
+    "network elsewhere": (elsewhere(2, "/tmp/netplan.yaml"), "the static network addresses"),
+    "metadata elsewhere": (elsewhere(3, "/tmp/meta.js"), "metadata"),
     "nowhere": (elsewhere(0), "key 'laptop'"),
     "landed twice": (lambda answer: replace(answer, landed=answer.landed * 2), "not answered what it was asked"),
     "not landed": (lambda answer: replace(answer, landed=answer.landed[1:]), "not answered what it was asked"),

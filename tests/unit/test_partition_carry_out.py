@@ -179,7 +179,7 @@ ATTACKS: dict[str, tuple[Build, Wanted, str]] = {
         password(),
         "too many links",
     ),
-    "shadow is gone": (instead("/etc/shadow", lambda disk: None), password(), "/etc/shadow, which is not there"),
+    "shadow is gone": (instead("/etc/shadow", lambda disk: None), password(), "no line in its shadow"),
     "shadow is a device": (
         instead("/etc/shadow", lambda disk: disk.other("/etc/shadow")),
         password(),
@@ -323,6 +323,25 @@ def test_two_items_that_are_one_file_are_refused(first: Wanted, then: Wanted, wh
     disk.link("/etc/link", "motd")
 
     assert f"already holds {where}, and cannot hold both" in refused(disk, first, then)
+
+
+def test_a_passwd_that_keeps_the_password_sends_for_it_where_root_has_a_line_in_shadow() -> None:
+    disk = a_guest()
+    disk.file("/etc/passwd", PASSWD.replace(b"root:x:", b"root::"))
+
+    answer = inject(disk, password())
+
+    assert answer.landed[0].paths == ("/etc/shadow",)
+    assert disk.read("/etc/passwd") == PASSWD
+
+    disk = a_guest()
+    disk.file("/etc/passwd", PASSWD.replace(b"root:x:", b"root:*:"))
+    del disk.names["/etc/shadow"]
+
+    answer = inject(disk, password())
+
+    assert answer.landed[0].paths == ("/etc/passwd",)
+    assert is_hash_of(hash_in(disk.read("/etc/passwd")) or b"", Secret("hunter2"))
 
 
 def test_a_resolv_conf_of_the_requests_own_is_kept() -> None:

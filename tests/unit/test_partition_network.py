@@ -120,6 +120,7 @@ def test_a_template_of_the_operators_own_is_complemented(tmp_path: Path) -> None
         ("/etc/netplan/99-injector.yaml", b"&a [*a]"),
         ("/etc/systemd/network/a.link", b"[Link]\n"),
         ("/etc/NetworkManager/system-connections/a.nmconnection", b"nonsense"),
+        ("/tmp/99-injector.yaml", b"network: {ethernets: {}}"),
     ],
 )
 def test_a_file_that_is_none_of_the_tools_is_unreadable(path: str, text: bytes) -> None:

@@ -51,7 +51,18 @@ def test_a_hash_is_of_its_password_alone(prefix: bytes, cost: int) -> None:
 
 @pytest.mark.parametrize(
     "hashed",
-    [b"$6$rounds=999999999$salt$x", b"$2b$31$x", b"$y$jZT$salt$x", b"$1$salt$x", b"ab", b"", b"*", b"$6$a\0b$x"],
+    [
+        b"$6$rounds=999999999$salt$x",
+        b"$2b$31$x",
+        b"$y$jZT$salt$x",
+        b"$1$salt$x",
+        b"$2b$05$x",
+        b"$y$j9T$!!$x",
+        b"ab",
+        b"",
+        b"*",
+        b"$6$a\0b$x",
+    ],
 )
 def test_no_time_is_spent_on_hashes_that_are_not_ours(hashed: bytes) -> None:
     assert not is_hash_of(hashed, Secret("x"))

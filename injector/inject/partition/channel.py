@@ -94,8 +94,9 @@ class PartitionChannel:
         """
         instance, plan, disk = delivery.instance, delivery.plan, _disk(delivery)
         wanted = self._wanted(delivery)
-        done = self._send(self._errand(instance, wanted, disk), disk, plan)
-        seen = evidence.seen_in(wanted, done.answer, instance.nics)
+        errand = self._errand(instance, wanted, disk)
+        done = self._send(errand, disk, plan)
+        seen = evidence.seen_in(errand, done.answer)
         lost = evidence.lost_of(wanted, done.answer)
         asked = {thing_of(one): one.content for one in wanted if thing_of(one) not in lost}
         receipts.prove(asked, seen)

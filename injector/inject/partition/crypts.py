@@ -76,14 +76,18 @@ def hash_of(password: Secret, method: Method) -> bytes:
         raise ItemRefused("it holds a NUL or a line break, and no password of Linux can")
     if len(clear) > _LONGEST_PASSWORD:
         raise ItemRefused(f"it is longer than {_LONGEST_PASSWORD} bytes")
-    return _crypt(clear, _setting(method))
+    made = _crypt(clear, _setting(method))
+    if made is None:
+        raise InternalError("libcrypt makes no hash")
+    return made
 
 
 def is_hash_of(hashed: bytes, password: Secret) -> bool:
     """Whether it is one of ours, and of this password; no hash of another kind or cost is tried."""
     if not _is_bounded(hashed):
         return False
-    return hmac.compare_digest(_crypt(password.reveal(), hashed), hashed)
+    made = _crypt(password.reveal(), hashed)
+    return made is not None and hmac.compare_digest(made, hashed)
 
 
 def _is_bounded(hashed: bytes) -> bool:
@@ -108,12 +112,11 @@ def _setting(method: Method) -> bytes:
     return bytes(made)
 
 
-def _crypt(clear: bytes, setting: bytes) -> bytes:
+def _crypt(clear: bytes, setting: bytes) -> bytes | None:
+    """None for a setting that libcrypt does not take."""
     state = ctypes.create_string_buffer(_STATE)
     made = _LIBCRYPT.crypt_rn(clear, setting, state, _STATE)
-    if not made:
-        raise InternalError("libcrypt makes no hash")
-    return bytes(made)
+    return bytes(made) if made else None
 
 
 def _settings(login_defs: bytes) -> Mapping[str, str]:

@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 from injector.errors import ChannelBroken
 from injector.inject.naming import ROOT_PASSWORD
 from injector.inject.partition import accounts, crypts, shadow
-from injector.inject.partition.content import absolute
-from injector.inject.partition.errand import Injected, Landed, SeenFile, Wanted
+from injector.inject.partition.content import META, absolute
+from injector.inject.partition.errand import Inject, Injected, Landed, SeenFile, Wanted
 from injector.inject.partition.network.reading import Unreadable, addresses_told
 from injector.inject.plan import canonical
 from injector.inject.receipt import Seen, Thing, address_lines
@@ -46,18 +46,19 @@ def paths_of(kind: ItemKind, where: str) -> tuple[str, ...]:
     return tuple(where.split(BETWEEN)) if kind in _SEVERAL else (where,)
 
 
-def seen_in(wanted: Sequence[Wanted], injected: Injected, nics: Collection[Nic]) -> dict[Thing, Seen]:
+def seen_in(errand: Inject, injected: Injected) -> dict[Thing, Seen]:
     """What is there as it was asked for; of a path that was given twice, only the last.
 
     ChannelBroken for an answer to something else than was asked.
     """
+    wanted = errand.wanted
     _require_answer(wanted, injected)
     files = by_path(injected.files)
     seen: dict[Thing, Seen] = {}
     for landed in injected.landed:
         one = wanted[landed.place]
-        found = look_for(one.item.kind, landed.paths, files, nics, one.content)
-        if found is not None and _is_as_asked(one.item, landed, files):
+        found = look_for(one.item.kind, landed.paths, files, errand.nics, one.content)
+        if found is not None and _is_as_asked(one.item, landed, files, errand.admin_user):
             seen[thing_of(one)] = found
         if one.item.kind is ItemKind.PASSWORD and (hashed := hash_seen(landed.paths, files)):
             seen[HASH] = hashed
@@ -83,7 +84,8 @@ def look_for(
     if not there or len(there) != len(where):
         return None
     content = _content(kind, there, nics, asked)
-    return None if content is None else Seen(content, BETWEEN.join(where), there[0].mode)
+    place = one_line(BETWEEN.join(where)) if kind in _SEVERAL else where[0]
+    return None if content is None else Seen(content, place, there[0].mode)
 
 
 def hash_seen(where: Sequence[str], files: Files) -> Seen | None:
@@ -142,15 +144,27 @@ def _is_password(texts: Mapping[str, bytes], asked: Secret) -> bool:
     return path in (shadow.SHADOW, accounts.PASSWD) and hashed is not None and crypts.is_hash_of(hashed, asked)
 
 
-def _is_as_asked(item: Item, landed: Landed, files: Files) -> bool:
-    """A file's path, mode and owner."""
-    if item.kind is not ItemKind.FILE:
-        return True
-    if landed.paths != (absolute(item.name),):
-        return False
-    file = files[landed.paths[0]]
+def _is_as_asked(item: Item, landed: Landed, files: Files, admin_user: str | None) -> bool:
+    """Where it is to be, and a file's mode and owner."""
+    match item.kind:
+        case ItemKind.FILE:
+            return landed.paths == (absolute(item.name),) and _is_as_given(item, landed, files[landed.paths[0]])
+        case ItemKind.METADATA:
+            return landed.paths == (META,)
+        case ItemKind.KEY:
+            users = 1 if admin_user in (None, "root") else 2
+            return len(set(landed.paths)) == users and all(_obeys(path, files[path]) for path in landed.paths)
+    return True
+
+
+def _is_as_given(item: Item, landed: Landed, file: SeenFile) -> bool:
     owned = item.owner is None or (file.uid, file.gid) == (landed.uid, landed.gid)
     return owned and item.mode in (None, file.mode)
+
+
+def _obeys(path: str, file: SeenFile) -> bool:
+    """Whether sshd would look there, and not turn away from what others may write."""
+    return path.endswith("/.ssh/authorized_keys") and not file.mode & 0o022
 
 
 def _require_answer(wanted: Sequence[Wanted], injected: Injected) -> None:

@@ -18,10 +18,22 @@ def put_password(draft: Draft, password: Secret, stamp: int) -> tuple[str, ...]:
     passwd = draft.text(accounts.PASSWD, accounts.LIMIT)
     if accounts.account(passwd, "root") is None:
         raise ItemRefused("the guest has no user 'root'")
-    path, today = (shadow.SHADOW, stamp // _DAY) if shadow.is_shadowed(passwd) else (accounts.PASSWD, None)
-    place = paths.file_place(draft, path)
-    if place.entry is None:
-        raise ItemRefused(f"the guest's passwd sends for it to {path}, which is not there")
     hashed = crypts.hash_of(password, crypts.method_of(draft.text(crypts.LOGIN_DEFS, crypts.LIMIT)))
+    if _has_shadow(draft):
+        if not shadow.is_shadowed(passwd):
+            _write(draft, accounts.PASSWD, shadow.ELSEWHERE, None)
+        return _write(draft, shadow.SHADOW, hashed, stamp // _DAY)
+    if shadow.is_shadowed(passwd):
+        raise ItemRefused("the guest's root has no line in its shadow")
+    return _write(draft, accounts.PASSWD, hashed, None)
+
+
+def _has_shadow(draft: Draft) -> bool:
+    """Whether root has a line there: a passwd, which all may read, need not hold the hash then."""
+    return shadow.hash_in(draft.text(shadow.SHADOW, accounts.LIMIT)) is not None
+
+
+def _write(draft: Draft, path: str, hashed: bytes, today: int | None) -> tuple[str, ...]:
+    place = paths.file_place(draft, path)
     draft.write(place, shadow.with_hash(draft.read(place.path, accounts.LIMIT), hashed, today))
     return (path,)

@@ -8,8 +8,10 @@ from injector.errors import ItemRefused
 
 SHADOW = "/etc/shadow"
 
-_ELSEWHERE = frozenset({b"x", b"##root", b"*NP*"})
+ELSEWHERE = b"x"
 """What passwd says when the password is in shadow."""
+
+_ELSEWHERE = frozenset({ELSEWHERE, b"##root", b"*NP*"})
 
 _HASH, _CHANGED, _OLDEST, _EXPIRES = 1, 2, 4, 7
 """Fields of shadow(5), from 0; days since 1970."""

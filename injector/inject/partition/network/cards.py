@@ -11,6 +11,8 @@ from injector.model.network import Address, Ipv6Mode, Nic, Subnet
 
 HEADER = "# Written by injector when this guest was made.\n"
 
+RESOLV = "/etc/resolv.conf"
+
 _EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 
 

@@ -9,13 +9,12 @@ from injector.inject.partition import paths
 from injector.inject.partition.draft import Draft
 from injector.inject.partition.filesystem import Attributes, Kind
 from injector.inject.partition.network import ifupdown, keyfile, netplan, networkd
-from injector.inject.partition.network.cards import Card, Document, cards_of
+from injector.inject.partition.network.cards import RESOLV, Card, Document, cards_of
 from injector.model.facts import NetworkStack
 from injector.model.network import Nic
 from injector.model.secret import Secret
 
 LIMIT = 1024 * 1024
-_RESOLV = "/etc/resolv.conf"
 _MOST_SERVERS = 3
 """As many as a C library asks."""
 _UDEV = tuple(f"{lib}/udev/rules.d/80-net-setup-link.rules" for lib in ("/usr/lib", "/lib"))
@@ -76,13 +75,13 @@ def _resolvers(draft: Draft, stacks: Collection[NetworkStack], cards: Collection
     servers = tuple(dict.fromkeys(server for card in cards for server in card.dns))[:_MOST_SERVERS]
     entry = draft.entry(f"{paths.directory_place(draft, '/etc').path}/resolv.conf")
     if stack is not None and servers and (entry is None or entry.kind is Kind.FILE):
-        old = draft.text(_RESOLV, LIMIT).splitlines()
+        old = draft.text(RESOLV, LIMIT).splitlines()
         lines = [f"nameserver {server}".encode() for server in servers]
         lines += [line for line in old if not line.startswith(b"nameserver")]
-        yield Document(stack, _RESOLV, b"\n".join([*lines, b""]))
+        yield Document(stack, RESOLV, b"\n".join([*lines, b""]))
 
 
 def _write(draft: Draft, document: Document) -> None:
     place = paths.file_place(draft, document.path)
     draft.make_directories(place)
-    draft.write(place, document.content, Attributes(mode=document.mode), yielding=document.path == _RESOLV)
+    draft.write(place, document.content, Attributes(mode=document.mode), yielding=document.path == RESOLV)

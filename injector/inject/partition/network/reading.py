@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from injector.inject.lint import yamltext
+from injector.inject.partition.network.cards import RESOLV
 from injector.inject.partition.network.stanzas import stanzas_of
 from injector.model.facts import NetworkStack
 from injector.model.network import Nic
@@ -20,10 +21,12 @@ class Unreadable(Exception):
 
 
 def addresses_told(files: Mapping[str, bytes], nics: Collection[Nic]) -> dict[NetworkStack, list[tuple[str, str]]]:
-    """By the tool whose files these are; what belongs to none (resolv.conf) says nothing of addresses.
+    """By the tool whose files these are; resolv.conf says nothing of addresses.
 
-    Unreadable for a file that cannot be one of that tool's.
+    Unreadable for a file that is none of theirs, or not what that tool would take.
     """
+    if any(path != RESOLV and not any(mine(path) for mine, _ in _READERS.values()) for path in files):
+        raise Unreadable("no network tool reads such a file")
     told = {}
     for stack, (mine, read) in _READERS.items():
         texts = {path: text for path, text in files.items() if mine(path)}
@@ -80,14 +83,21 @@ def _sections(text: bytes) -> configparser.ConfigParser:
     return parser
 
 
-def _ends(*ends: str) -> Callable[[str], bool]:
-    return lambda path: path.endswith(ends)
+def _within(directory: str, end: str) -> Callable[[str], bool]:
+    return lambda path: path.startswith(f"{directory}/") and path.endswith(end)
+
+
+def _is_ifupdowns(path: str) -> bool:
+    return path == "/etc/network/interfaces" or _within("/etc/systemd/network", ".link")(path)
 
 
 _READERS: Mapping[NetworkStack, tuple[Callable[[str], bool], Callable[[Mapping[str, bytes], Collection[Nic]], Pairs]]]
 _READERS = {
-    NetworkStack.IFUPDOWN: (_ends("/etc/network/interfaces", ".link"), _of_ifupdown),
-    NetworkStack.NETPLAN: (_ends(".yaml"), _of_netplan),
-    NetworkStack.NETWORKD: (_ends(".network"), _of_networkd),
-    NetworkStack.NETWORK_MANAGER: (_ends(".nmconnection"), _of_network_manager),
+    NetworkStack.IFUPDOWN: (_is_ifupdowns, _of_ifupdown),
+    NetworkStack.NETPLAN: (_within("/etc/netplan", ".yaml"), _of_netplan),
+    NetworkStack.NETWORKD: (_within("/etc/systemd/network", ".network"), _of_networkd),
+    NetworkStack.NETWORK_MANAGER: (
+        _within("/etc/NetworkManager/system-connections", ".nmconnection"),
+        _of_network_manager,
+    ),
 }
