@@ -30,6 +30,7 @@ FAST_COMMIT = 0x0400
 NEEDS_RECOVERY = 0x0004
 EXTENT = 0x0040
 BIT64 = 0x0080
+UNINIT_BG = 0x0010
 DIR_NLINK = 0x0020
 METADATA_CSUM = 0x0400
 
@@ -69,7 +70,7 @@ _RO_COMPAT = {
     0x0001: "sparse_super",
     0x0002: "large_file",
     0x0008: "huge_file",
-    0x0010: "uninit_bg",
+    UNINIT_BG: "uninit_bg",
     DIR_NLINK: "dir_nlink",
     0x0040: "extra_isize",
     0x0080: "has_snapshot",

@@ -21,7 +21,7 @@ from typing import Any
 from injector.errors import GuestUnreadable, InternalError, ItemRefused
 from injector.inject.partition.ext import library as lib
 from injector.inject.partition.ext.channel import Channel
-from injector.inject.partition.ext.features import EXTENT, Superblock
+from injector.inject.partition.ext.features import EXTENT, METADATA_CSUM, UNINIT_BG, Superblock
 from injector.inject.partition.ext.inode import Inode
 
 ROOT = 2
@@ -137,8 +137,14 @@ class Handle:
     # Changing: ``need_bitmaps`` first
 
     def need_bitmaps(self) -> None:
+        """And trust in the group descriptors. The library takes a bitmap that lies outside for one of free blocks."""
         if self._bitmaps:
             return
+        self._call("ext2fs_check_desc")
+        if self.superblock.ro_compat & (UNINIT_BG | METADATA_CSUM):
+            for group in range(self.superblock.groups):
+                if not self._library.ext2fs_group_desc_csum_verify(self._fs, group):
+                    raise GuestUnreadable(f"its file system is damaged: the checksum of block group {group} is wrong")
         self._call("ext2fs_read_bitmaps")
         blocks, inodes = self.free()
         summary = self._fs[0].super

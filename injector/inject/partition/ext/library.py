@@ -144,6 +144,8 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "ext2fs_open": (errcode_t, c_char_p, c_int, c_int, c_uint, POINTER(IoManager), POINTER(_fs)),
     "ext2fs_flush": (errcode_t, _fs),
     "ext2fs_free": (None, _fs),
+    "ext2fs_check_desc": (errcode_t, _fs),
+    "ext2fs_group_desc_csum_verify": (c_int, _fs, c_uint32),
     "ext2fs_read_bitmaps": (errcode_t, _fs),
     "ext2fs_free_blocks_count": (c_uint64, c_void_p),
     "ext2fs_free_blocks_count_set": (None, c_void_p, c_uint64),
