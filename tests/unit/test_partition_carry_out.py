@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from injector import wire
 from injector.errors import CannotServe, GuestError, GuestUnreadable, ItemRefused
 from injector.inject.partition.carry_out import carry_out
 from injector.inject.partition.crypts import is_hash_of
@@ -342,6 +343,18 @@ def test_a_passwd_that_keeps_the_password_sends_for_it_where_root_has_a_line_in_
 
     assert answer.landed[0].paths == ("/etc/passwd",)
     assert is_hash_of(hash_in(disk.read("/etc/passwd")) or b"", Secret("hunter2"))
+
+
+def test_what_a_guest_calls_things_travels_whatever_its_bytes() -> None:
+    disk = a_guest()
+    disk.link("/root/.ssh", "/da\udcffta")
+
+    answer = inject(disk, key())
+
+    assert answer.files[0].real == "/da\ufffdta/authorized_keys"
+    assert wire.from_clear(wire.to_clear(answer), Injected) == answer
+    disk.file("/etc/passwd", PASSWD.replace(b"/home/ada", b"/home/\xff"))
+    assert "a name that is no text" in refused(MemoryDisk(disk.nodes, disk.names), key(), admin_user="ada")
 
 
 def test_a_resolv_conf_of_the_requests_own_is_kept() -> None:

@@ -62,6 +62,7 @@ def test_a_path_leads_to_one_place_inside_the_guest(path: str, real: str, missin
     [
         ("", "empty"),
         ("/etc/\0", "NUL"),
+        ("/etc/\ud800", "a character that no file can have"),
         ("/etc/motd/", "names a directory"),
         ("/..", "is a directory"),
         ("../../..", "is a directory"),

@@ -56,7 +56,7 @@ def _inject(errand: Inject, opener: Opener) -> Injected:
         seen = tuple(_seen(files, path) for path in written)
     for one in seen:
         _compare(meant[one.path], one)
-    return Injected(filesystem, tuple(drafting.landed), tuple(drafting.declined), seen)
+    return Injected(filesystem, tuple(drafting.landed), tuple(drafting.declined), tuple(map(_told, seen)))
 
 
 @contextmanager
@@ -161,6 +161,15 @@ def _seen_file(files: GuestFiles, path: str, real: str, entry: Entry, limit: int
     return SeenFile(path, real, content, entry.mode, entry.uid, entry.gid, entry.label)
 
 
+def _told(seen: SeenFile) -> SeenFile:
+    """As it can travel: a guest's links and labels may be made of bytes that are no text."""
+    return replace(seen, real=_text(seen.real), label=None if seen.label is None else _text(seen.label))
+
+
+def _text(odd: str) -> str:
+    return odd.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def _meant(draft: Draft, path: str) -> SeenFile:
     """The file as the draft has it."""
     place = paths.file_place(draft, path)
@@ -193,7 +202,7 @@ def _look(errand: Look, opener: Opener) -> Looked:
                 too_long.append(path)
             else:
                 found.append(_seen_file(files, path, place.path, place.entry, errand.limit))
-    return Looked(tuple(found), tuple(too_long))
+    return Looked(tuple(map(_told, found)), tuple(too_long))
 
 
 def _place(files: GuestFiles, path: str) -> paths.Place | None:

@@ -10,7 +10,7 @@ from injector.inject.partition.accounts import Account
 from injector.inject.partition.authorized_keys import with_key
 from injector.inject.partition.draft import AS_IT_IS, Draft
 from injector.inject.partition.filesystem import Attributes, Entry
-from injector.inject.partition.paths import Place, shown
+from injector.inject.partition.paths import Place, is_text, shown
 from injector.model.hostile import one_line
 
 LIMIT = 1024 * 1024
@@ -39,6 +39,8 @@ def _known(passwd: bytes, name: str) -> Account:
 
 def _let_in(draft: Draft, user: Account, key: bytes) -> str:
     """What sshd would refuse for its modes (StrictModes) is set right where it is the user's own; else it stays."""
+    if not is_text(user.home):
+        raise ItemRefused(f"the home of '{one_line(user.name, 64)}' has a name that is no text")
     home = _home(draft, user)
     own = Attributes(_DIRECTORY_MODE, user.uid, user.gid)
     directory = paths.directory_place(draft, _below(user.home, ".ssh"))

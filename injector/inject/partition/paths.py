@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from injector.model.hostile import one_line
 MOST_LINKS = 40
 """As many as Linux follows in one path."""
 
+# Surrogates that stand for no byte (surrogateescape has U+DC80 to U+DCFF): JSON can say them, UTF-8 cannot.
+_NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+_NO_TEXT = re.compile("[\ud800-\udfff]")
 _LONGEST_PATH = 4095
 _LONGEST_NAME = 255
 _WORDS = {
@@ -126,6 +130,8 @@ class _Walk:
 def _parts(path: str) -> list[str]:
     if not path or "\0" in path:
         raise ItemRefused("a path may not be empty" if not path else "a path may not hold a NUL character")
+    if _NO_BYTES.search(path):
+        raise ItemRefused(f"'{shown(path)}' holds a character that no file can have in its name")
     _measure(path)
     return path.split("/")
 
@@ -135,6 +141,11 @@ def _measure(path: str) -> None:
         raise ItemRefused(f"'{shown(path)}' is longer than {_LONGEST_PATH} bytes")
     if any(_length(name) > _LONGEST_NAME for name in path.split("/")):
         raise ItemRefused(f"'{shown(path)}' holds a name longer than {_LONGEST_NAME} bytes")
+
+
+def is_text(path: str) -> bool:
+    """Whether it is made of characters alone: a guest's names need not be."""
+    return _NO_TEXT.search(path) is None
 
 
 def _length(text: str) -> int:
