@@ -154,12 +154,13 @@ def crashed(disk: GuestDisk, path: Path, work: Path, *, orphans: bool = False) -
             (root / "etc").mkdir(exist_ok=True)
             with (root / "etc" / "late").open("w") as late:
                 _commit(late, "in the journal only\n")
+            if not orphans:
+                return disk.copy(path)
             with (root / "nameless").open("w") as nameless:
                 nameless.write("z" * 5000)
                 nameless.flush()
                 (root / "nameless").unlink()
-                if orphans:
-                    _commit(last)
+                _commit(last)
                 return disk.copy(path)
 
 

@@ -210,3 +210,31 @@ def test_nothing_more_is_written_after_a_change_that_failed(disk: GuestDisk, raw
         with pytest.raises(ItemRefused, match="did not end well"):
             files.close()
     assert disk.digest() == before
+
+
+@pytest.mark.parametrize("kind", ["ext3", "ext4"])
+def test_a_file_that_has_the_last_block_is_rewritten(kind: str, tmp_path: Path) -> None:
+    """ext2fs_punch of 1.47.0 calls that block a wrong one."""
+    disk = make_ext(tmp_path / "raw", kind=kind, size=8 * MIB, options=("-m", "0"))
+    (tmp_path / "filler").write_bytes(b"f" * 8 * MIB)
+    with pytest.raises(ValueError, match=r"[Nn]o space|allocate"):
+        debugfs(disk, f"write {tmp_path / 'filler'} filler")
+    assert str(disk.size // 1024 - 1) in debugfs(disk, "blocks filler").split()
+    with RawDisk(disk.path) as raw, ExtOpener(raw).open(disk.root, writable=True, stamp=STAMP) as files:
+        files.write("/filler", b"short", NOTHING)
+        files.write("/new", b"n" * 6_000_000, NOTHING)
+        files.close()
+    assert fsck(disk) == ""
+
+
+def test_a_file_in_many_pieces_is_rewritten(tmp_path: Path) -> None:
+    """With a tree of extents, of which some were never written to, and blocks after its end."""
+    disk = make_ext(tmp_path / "raw", size=16 * MIB)
+    debugfs(disk, f"write {__file__} pieces", *(f"fallocate pieces {at} {at}" for at in range(40, 2400, 2)))
+    assert "Depth" in debugfs(disk, "extents pieces") or "1/ 1" in debugfs(disk, "extents pieces")
+    for content in (b"x" * 300_000, b"", b"y" * 3_000_000):
+        with RawDisk(disk.path) as raw, ExtOpener(raw).open(disk.root, writable=True, stamp=STAMP) as files:
+            files.write("/pieces", content, NOTHING)
+            files.close()
+            assert files.read("/pieces", 3_000_000) == content
+        assert fsck(disk) == ""

@@ -1,9 +1,15 @@
-"""An io_manager of ours for libext2fs: what it reads and writes goes through Python, over a partition held back."""
+"""An io_manager of ours for libext2fs: what it reads and writes goes through Python, over a partition held back.
+
+All functions that C calls are made when this module is imported: making one maps executable memory and looks into
+/proc (libffi does, seen by strace), which a sealed process cannot.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ctypes import addressof, byref, memmove, string_at
 from typing import Any
+from weakref import WeakValueDictionary
 
 from injector.inject.partition.ext.held import Held
 from injector.inject.partition.ext.library import (
@@ -29,68 +35,78 @@ class Channel:
     """
 
     def __init__(self, held: Held) -> None:
-        self.held = held
         self.error: BaseException | None = None
+        self._held = held
         self._block = 1024
-        self._channel = IoChannel(magic=CHANNEL_MAGIC, name=b"guest", block_size=1024, refcount=1)
-        self.manager = IoManager(
-            magic=MANAGER_MAGIC,
-            name=b"guest",
-            open=Open(self._open),
-            close=OfChannel(_nothing),
-            set_blksize=SetBlockSize(self._set_block),
-            read_blk=ReadBlocks(self._read),
-            write_blk=ReadBlocks(self._write),
-            flush=OfChannel(_nothing),
-            write_byte=WriteByte(self._write_bytes),
-            read_blk64=ReadBlocks(self._read),
-            write_blk64=ReadBlocks(self._write),
+        self._channel = IoChannel(
+            magic=CHANNEL_MAGIC, manager=addressof(_manager), name=b"guest", block_size=1024, refcount=1
         )
-        self._channel.manager = addressof(self.manager)
+        self.address = addressof(self._channel)
+        _channels[self.address] = self
 
     @property
-    def reference(self) -> Any:
-        return byref(self.manager)
+    def name(self) -> bytes:
+        """By which the library is to open it."""
+        return b"%d" % self.address
 
-    def _open(self, _name: bytes, _flags: int, result: Any) -> int:
-        result[0] = addressof(self._channel)
-        return 0
+    @property
+    def manager(self) -> Any:
+        return byref(_manager)
 
-    def _set_block(self, _channel: int, size: int) -> int:
+    def set_block(self, size: int) -> None:
         self._block = self._channel.block_size = size
-        return 0
 
-    def _read(self, _channel: int, block: int, count: int, data: int) -> int:
-        try:
-            offset, length = block * self._block, self._length(count)
-            memmove(data, self.held.read(offset, length), length)
-        except BaseException as error:
-            return self._failed(error)
-        return 0
+    def read(self, block: int, count: int, data: int) -> None:
+        length = self._length(count)
+        memmove(data, self._held.read(block * self._block, length), length)
 
-    def _write(self, _channel: int, block: int, count: int, data: int) -> int:
-        try:
-            self.held.write(block * self._block, string_at(data, self._length(count)))
-        except BaseException as error:
-            return self._failed(error)
-        return 0
+    def write(self, block: int, count: int, data: int) -> None:
+        self._held.write(block * self._block, string_at(data, self._length(count)))
 
-    def _write_bytes(self, _channel: int, offset: int, count: int, data: int) -> int:
-        try:
-            self.held.write(offset, string_at(data, count))
-        except BaseException as error:
-            return self._failed(error)
-        return 0
+    def write_bytes(self, offset: int, count: int, data: int) -> None:
+        self._held.write(offset, string_at(data, count))
 
     def _length(self, count: int) -> int:
         """The library counts in blocks, or in bytes when it is negative."""
         return -count if count < 0 else count * self._block
 
-    def _failed(self, error: BaseException) -> int:
-        if self.error is None:
-            self.error = error
-        return _EIO
+
+_channels: WeakValueDictionary[int, Channel] = WeakValueDictionary()
+"""Those that are there, by their address: all that C knows of one."""
 
 
-def _nothing(_channel: int) -> int:
+def _open(name: bytes, _flags: int, result: Any) -> int:
+    result[0] = int(name)
     return 0
+
+
+def _nothing(_address: int) -> int:
+    return 0
+
+
+def _of_channel(method: Callable[..., None]) -> Callable[..., int]:
+    def call(address: int, *arguments: int) -> int:
+        channel = _channels[address]
+        try:
+            method(channel, *arguments)
+        except BaseException as error:
+            channel.error = channel.error or error
+            return _EIO
+        return 0
+
+    return call
+
+
+_manager = IoManager(
+    magic=MANAGER_MAGIC,
+    name=b"guest",
+    open=Open(_open),
+    close=OfChannel(_nothing),
+    set_blksize=SetBlockSize(_of_channel(Channel.set_block)),
+    read_blk=ReadBlocks(_of_channel(Channel.read)),
+    write_blk=ReadBlocks(_of_channel(Channel.write)),
+    flush=OfChannel(_nothing),
+    write_byte=WriteByte(_of_channel(Channel.write_bytes)),
+    read_blk64=ReadBlocks(_of_channel(Channel.read)),
+    write_blk64=ReadBlocks(_of_channel(Channel.write)),
+)

@@ -104,9 +104,10 @@ class ExtFiles:
             return
         inode = self._inode(number)
         self._plain(path, inode)
-        self._enough(blocks=self._blocks(len(content)) - inode.sectors * 512 // self._handle.superblock.block)
+        self._enough(blocks=self._blocks(len(content)) - inode.content_blocks(self._handle.superblock.block))
         with self._change():
-            self._handle.fill(number, content, shrink=inode.size > len(content))
+            self._handle.empty(number, inode)
+            self._handle.fill(number, content)
             self._finish(number, attributes, content=True)
 
     def change(self, path: str, attributes: Attributes) -> None:
@@ -189,8 +190,7 @@ class ExtFiles:
     def _target(self, number: int, inode: Inode) -> str:
         if inode.size > _LONGEST_TARGET:
             raise GuestUnreadable("its file system is damaged: a symbolic link is too long")
-        own = inode.sectors * 512 // self._handle.superblock.block - (1 if inode.attribute_block else 0)
-        if inode.size < _SHORT_TARGET and own <= 0:
+        if inode.size < _SHORT_TARGET and inode.content_blocks(self._handle.superblock.block) <= 0:
             raw = inode.pointers[: inode.size]
         else:
             raw = self._handle.content(number, inode.size)
@@ -219,7 +219,7 @@ class ExtFiles:
             )
             self._handle.write_inode(number, inode)
             self._handle.take_inode(number)
-            self._handle.fill(number, content, shrink=False)
+            self._handle.fill(number, content)
             self._finish(number, attributes, born=True)
             self._handle.link(parent, name, number, _TYPE_FILE)
             self._touch_parent(parent)

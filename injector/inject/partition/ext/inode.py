@@ -11,6 +11,8 @@ SMALL = 128
 """Bytes of the first inodes there were; what comes after them has its own length."""
 
 EXTENTS = 0x00080000
+_HUGE = 0x00040000
+"""Its size on disk is counted in blocks, not in units of 512 bytes."""
 _INDEX_MAGIC = 0xEA020000
 _EXTENT_HEADER = struct.pack("<HHHHI", 0xF30A, 0, 4, 0, 0) + bytes(48)
 _NOT_PLAIN = {
@@ -75,10 +77,12 @@ class Inode:
     def links(self, links: int) -> None:
         struct.pack_into("<H", self.raw, 0x1A, links)
 
-    @property
-    def sectors(self) -> int:
-        """What it occupies, in units of 512 bytes; of a file too large for that (``huge_file``) it says too little."""
-        return self._word(0x1C) | self._short(0x74) << 32
+    def content_blocks(self, block: int) -> int:
+        """How many it occupies, in a file system of such blocks, with those that map it and without its attributes."""
+        count = self._word(0x1C) | self._short(0x74) << 32
+        if not self._word(0x20) & _HUGE:
+            count = count * 512 // block
+        return count - (1 if self.attribute_block else 0)
 
     @property
     def attribute_block(self) -> int:
@@ -102,6 +106,17 @@ class Inode:
         """How its content is kept, when that is not in blocks of its own."""
         flags = self._word(0x20)
         return next((what for bit, what in _NOT_PLAIN.items() if flags & bit), None)
+
+    def empty(self, block: int) -> None:
+        """Without content, in a file system of such blocks; its attributes keep theirs."""
+        flags = self._word(0x20) & ~_HUGE
+        own = block // 512 if self.attribute_block else 0
+        struct.pack_into("<I", self.raw, 0x04, 0)
+        struct.pack_into("<I", self.raw, 0x6C, 0)
+        struct.pack_into("<I", self.raw, 0x1C, own)
+        struct.pack_into("<H", self.raw, 0x74, 0)
+        struct.pack_into("<I", self.raw, 0x20, flags)
+        self.raw[0x28:0x64] = _EXTENT_HEADER if flags & EXTENTS else bytes(60)
 
     def touch(self, stamp: int, *, content: bool) -> None:
         """Changed at ``stamp``: its attributes, and its content too."""
