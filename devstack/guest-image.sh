@@ -34,8 +34,7 @@ declare -A variant_packages=(
 )
 declare -A files_of=([cloud]=cloud [plain]=plain [selinux]=plain)
 declare -A disk_name=([cloud]=disk.qcow2 [plain]=plain.qcow2 [selinux]=selinux.qcow2)
-# Without netplan or systemd-networkd, whose names for cards cloud-init knows, they are called eth0, eth1 and so on.
-declare -A command_line=([cloud]='' [plain]=' net.ifnames=0' [selinux]=' net.ifnames=0 security=selinux')
+declare -A command_line=([cloud]='' [plain]='' [selinux]=' security=selinux')
 # What a partition table says of the root: cloud images of old say "Linux", newer ones "root of this architecture".
 declare -A root_type=([cloud]=8300 [plain]=8304 [selinux]=8304)
 
