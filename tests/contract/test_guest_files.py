@@ -157,6 +157,20 @@ def test_the_kernel_goes_on_where_we_wrote(house: House, tmp_path: Path) -> None
     assert _as_the_kernel_reads(disk, tmp_path / "mnt", ("/root/theirs-7",))["/root/theirs-7"][0] == b"ours now"
 
 
+@only_root_mounts
+def test_what_is_in_the_journal_only_is_read_and_kept(house: House, tmp_path: Path) -> None:
+    disk = house.disks["crashed"]
+    assert "needs_recovery" in debugfs(disk, "features")
+    with house.writing(disk) as files:
+        assert files.read("/etc/late", 100) == b"in the journal only\n"
+        files.write("/etc/late", b"l" * 10_000, NOTHING)
+        files.write("/etc/motd", b"new\n", NOTHING)
+    assert fsck(disk) == ""
+    assert "needs_recovery" not in debugfs(disk, "features")
+    found = _as_the_kernel_reads(disk, tmp_path / "mnt", ("/etc/late", "/etc/motd", "/etc/big"))
+    assert [content for content, *_ in found.values()] == [b"l" * 10_000, b"new\n", bytes(range(256)) * 4096]
+
+
 def test_entries_of_every_kind(house: House) -> None:
     with house.open(house.disks["odd"], writable=False) as files:
         found = {name: files.entry(f"/odd/{name}") for name in files.names("/odd")}
