@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, cast
 
@@ -91,6 +91,56 @@ def run(
     return finished
 
 
+class Companion:
+    """A program that runs beside us. It outlives this value: whoever started it sees to its end."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self.pid = process.pid
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def wait(self) -> int:
+        """Its exit status, -N for signal N; nothing of it is left in the table of processes."""
+        return self._process.wait()
+
+
+def start(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    purpose: str,
+    descriptors: Collection[int],
+    stderr: int | None = None,
+    env: Mapping[str, str] | None = None,
+    prepare: Callable[[], None] | None = None,
+) -> Companion:
+    """Start a program that talks over ``descriptors``, inherited under their own numbers, and is given nothing else.
+
+    ``prepare`` is run in the child before the program; only a process with one thread may ask for it. ProgramFailed
+    when the program is missing or cannot be started.
+    """
+    command = [os.fspath(word) for word in argv]
+    call = _Call(os.path.basename(command[0]), purpose, " ".join(command))
+    command[0] = _locate(command[0], call)
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL if stderr is None else stderr,
+            cwd="/",
+            env={"LC_ALL": "C", "PATH": PATH, **(env or {})},
+            pass_fds=descriptors,
+            start_new_session=True,
+            umask=0o077,
+            preexec_fn=prepare,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise call.error(getattr(error, "strerror", None) or "it could not be started", str(error)) from error
+    return Companion(process)
+
+
 @dataclass(frozen=True, slots=True)
 class _Call:
     """Which program, and what for: the words of every failure."""
@@ -118,6 +168,11 @@ def _ending(returncode: int) -> str:
     if returncode == -signal.SIGXFSZ:
         return "it wrote a larger file than it may"
     return f"killed by signal {-returncode}"
+
+
+def located(program: str, purpose: str) -> str:
+    """Where a program is; ProgramFailed when it is not installed."""
+    return _locate(program, _Call(program, purpose, program))
 
 
 def _locate(program: str, call: _Call) -> str:

@@ -1,0 +1,115 @@
+"""The nursery as the daemon has it: started, asked for workers, ended with everything it bore."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import injector
+from injector import wire
+from injector.errors import ChannelBroken
+from injector.inject.partition.crew.charter import BROKEN, READY, WANTED, WORKER, Charter
+from injector.inject.partition.crew.frames import Deadline, receive_note, send_note
+from injector.inject.partition.crew.hand import Hand
+from injector.system.process import start
+
+_MODULE = "injector.inject.partition.crew.nursery"
+_TO_LOAD = 30.0
+
+
+class NurseryGone(Exception):
+    """It has ended; what it bore ends with it."""
+
+
+class KeptNursery:
+    """Workers that are ready wait in the socket's queue, so nobody here has to watch over them.
+
+    Any number of threads take from it. As many are ordered as threads wait, and in quiet times ``spare`` more.
+    """
+
+    def __init__(self, charter: Charter, spare: int) -> None:
+        self._spare = spare
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._ordered = 0
+        self._socket, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with far:
+            words = [sys.executable, "-P", "-s", "-m", _MODULE, str(far.fileno()), wire.to_clear(charter).decode()]
+            self._program = start(
+                words,
+                purpose="keep partition injection's workers",
+                descriptors=(far.fileno(),),
+                env={"PYTHONPATH": str(Path(injector.__file__).parents[1])},
+            )
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.close()
+            raise
+        self.refill()
+
+    def take(self, deadline: Deadline) -> Hand:
+        """A worker for this caller alone. TimeoutError, NurseryGone; ChannelBroken when none can be made."""
+        with self._lock:
+            self._waiting += 1
+        try:
+            while True:
+                self._order(0)
+                hand = Hand(self._next(deadline))
+                if hand.alive():
+                    return hand
+                with hand:
+                    continue
+        finally:
+            with self._lock:
+                self._waiting -= 1
+
+    def refill(self) -> None:
+        """Have the spare workers born: called when nobody's guest waits for the processor."""
+        self._order(self._spare)
+
+    def close(self) -> None:
+        """It kills and buries its children at the end of the socket, and is waited for."""
+        self._socket.close()
+        self._program.wait()
+
+    def _wait_until_ready(self) -> None:
+        Deadline(_TO_LOAD).wait(self._socket.fileno())
+        note, _ = receive_note(self._socket)
+        if note != READY:
+            raise ChannelBroken("the workers of partition injection cannot be kept here", detail=_reason(note))
+
+    def _order(self, spare: int) -> None:
+        with self._lock:
+            missing = max(self._waiting, spare) - self._ordered
+            try:
+                for _ in range(missing):
+                    send_note(self._socket, WANTED)
+                    self._ordered += 1
+            except OSError:
+                # Whoever takes next finds out.
+                return
+
+    def _next(self, deadline: Deadline) -> tuple[int, ...]:
+        while True:
+            deadline.wait(self._socket.fileno())
+            try:
+                note, descriptors = receive_note(self._socket, wait=False)
+            except BlockingIOError:
+                # Another thread was quicker.
+                continue
+            except OSError as error:
+                raise NurseryGone from error
+            if not note:
+                raise NurseryGone
+            with self._lock:
+                self._ordered -= 1
+            if note != WORKER:
+                raise ChannelBroken("no worker of partition injection can be made here", detail=_reason(note))
+            return descriptors
+
+
+def _reason(note: bytes) -> str:
+    return note.removeprefix(BROKEN).decode("utf-8", "replace").strip() or "it ended at once"
