@@ -18,6 +18,7 @@ from typing import Any
 
 from injector.errors import ImageUnavailable
 from injector.images.cache import BaseCache
+from injector.model.facts import ImageFacts
 from injector.model.generation import Drive, Generation, IdPolicy, Refresh
 from injector.model.guest import GuestVerdict
 from injector.model.host import InjectionPolicy
@@ -192,11 +193,15 @@ class Stage:
 
 
 class Records:
-    """What the dispatcher keeps of each instance to make its drives again; ``asked`` counts who wanted to know."""
+    """What the dispatcher keeps of each instance to make its drives again, and of images by digest.
+
+    ``asked`` counts who wanted to know.
+    """
 
     def __init__(self) -> None:
         self._drives: dict[str, Drive] = {}
         self.known: dict[tuple[str, int], Generation] = {}
+        self.facts: dict[str, ImageFacts] = {}
         self.asked = 0
 
     def __call__(self, instance_id: str) -> Drive:
@@ -208,6 +213,9 @@ class Records:
         self._drives[instance.id] = Drive(sealed)
         if generation is not None:
             self.add(instance.id, generation)
+
+    def keep_facts(self, sha256: str, facts: ImageFacts) -> None:
+        self.facts[sha256] = facts
 
     def add(self, instance_id: str, generation: Generation) -> None:
         drive = self._drives[instance_id]
@@ -270,7 +278,9 @@ def in_memory(directory: Path, policy: InjectionPolicy) -> Iterator[Stage]:
     settings, shelf = _settings(directory, "", policy), Shelf(directory / "shelf")
     files.make_directory(settings.instances_dir, 0o711)
     ports, records = OtherPorts(), Records()
-    driver = FakeDriver(settings, a.a_vault(), BaseCache(settings.base_dir, shelf), Asks(ports, records))
+    driver = FakeDriver(
+        settings, a.a_vault(), BaseCache(settings.base_dir, shelf), Asks(ports, records, records.keep_facts)
+    )
     yield Stage(driver, settings, shelf, _small_images(shelf, directory), True, True, ports, records)
 
 
@@ -302,5 +312,6 @@ def _on_libvirt(
         group = host.qemu_group()
         files.make_directory(settings.instances_dir, 0o711, group)
         cache, ports, records = BaseCache(settings.base_dir, shelf, group), OtherPorts(), Records()
-        driver = LibvirtDriver(host, settings, a.a_vault(), cache, group, Asks(ports, records))
+        driver = LibvirtDriver(host, settings, a.a_vault(), cache, group, Asks(ports, records, records.keep_facts))
+        undo.callback(driver.close)
         yield driver, settings, shelf, (ports, records)

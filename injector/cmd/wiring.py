@@ -67,6 +67,7 @@ class House:
             self._images = LocalStore(settings.images_dir, settings.images, group)
             self._cache = BaseCache(settings.base_dir, self._images, group)
             self._driver = LibvirtDriver(host, settings, self._vault, self._cache, group, self._asks())
+            undo.callback(self._driver.close)
             self._dispatcher = DispatcherManager(self._store, ComputeClient(self._bus).ring, settings.dispatcher)
             self._compute = ComputeManager(self._compute_host(group), settings)
             self._operations = self._make_operations()
@@ -130,4 +131,8 @@ class House:
 
     def _asks(self) -> Asks:
         dispatcher, name = DispatcherClient(self._bus), self._settings.host
-        return Asks(partial(dispatcher.reforward, name), partial(dispatcher.drive, name))
+        return Asks(
+            reforward=partial(dispatcher.reforward, name),
+            drive=partial(dispatcher.drive, name),
+            image_report=dispatcher.image_report,
+        )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from injector.model.facts import ImageFacts
 from injector.model.generation import Difference, Drive, Generation, Inspection
 from injector.model.guest import GuestVerdict
 from injector.model.host import HostFacts
@@ -109,7 +110,10 @@ class Driver(Protocol):
         ...
 
     def verify(self, instance: Instance) -> Inspection:
-        """Compare the current drive with its receipt; NotFound when there is none."""
+        """Compare the current drive with its receipt, or the files of a partition that was injected.
+
+        NotFound when there is nothing to compare; Conflict while a guest runs whose partition is to be looked at.
+        """
         ...
 
     def differences(self, instance: Instance) -> tuple[Difference, ...]:
@@ -136,6 +140,10 @@ class Driver(Protocol):
         """Ids of every instance of ours with a domain or a directory on this host."""
         ...
 
+    def close(self) -> None:
+        """End what is kept running for the driver's own use; guests go on."""
+        ...
+
 
 Reforward = Callable[[str, int, Forward], Forward]
 """Asks for another host port for a forward of an instance (id, attempt) whose port turned out to be taken.
@@ -146,7 +154,11 @@ The new one is on the record when this returns.
 
 @dataclass(frozen=True, slots=True)
 class Asks:
-    """What a driver asks the dispatcher in the middle of its work; ``drive`` what makes an instance's drives again."""
+    """What a driver asks or tells the dispatcher in the middle of its work.
+
+    ``drive``: what makes an instance's drives again. ``image_report``: what was found in the image of a digest.
+    """
 
     reforward: Reforward
     drive: Callable[[str], Drive]
+    image_report: Callable[[str, ImageFacts], None]

@@ -113,6 +113,9 @@ class FakeDriver:
         files = self._injection.preview(replace(delivery, devices=_devices(order.instance)))
         return Preview(self._settings.host, delivery.plan, files, "<domain type='fake'/>")
 
+    def close(self) -> None:
+        """Nothing is kept running."""
+
     @contextmanager
     def _undone_on_failure(self, instance: Instance) -> Iterator[None]:
         if instance.id in self._guests:

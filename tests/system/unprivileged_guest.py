@@ -33,13 +33,14 @@ def main(state_dir: Path, uri: str) -> dict[str, Any]:
     group = host.qemu_group()
     shelf, ports, records = Shelf(state_dir / "shelf"), OtherPorts(), Records()
     cache = BaseCache(settings.base_dir, shelf, group)
-    driver = LibvirtDriver(host, settings, a.a_vault(), cache, group, Asks(ports, records))
+    driver = LibvirtDriver(host, settings, a.a_vault(), cache, group, Asks(ports, records, records.keep_facts))
     stage = Stage(driver, settings, shelf, tiny_images(shelf), True, True, ports, records)
     try:
         return tell(stage)
     finally:
         for instance_id in driver.local():
             driver.destroy(instance_id)
+        driver.close()
 
 
 def tell(stage: Stage) -> dict[str, Any]:

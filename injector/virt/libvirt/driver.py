@@ -14,20 +14,23 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from injector.errors import HostError, HypervisorRefused
+from injector.errors import Conflict, HostError, HypervisorRefused
 from injector.images.cache import BaseCache
-from injector.inject.channel import Delivery, Fitting
+from injector.inject.channel import Delivery, Fitting, GuestDisk
 from injector.model.generation import Difference, Inspection
 from injector.model.guest import GuestVerdict
 from injector.model.host import HostFacts, Verdict
 from injector.model.ingredients import Device
 from injector.model.instance import Instance, State, Step
+from injector.model.plan import ChannelKind
 from injector.model.preview import Preview
 from injector.model.workspace import Workspace
 from injector.settings import Settings
 from injector.system.vault import Vault
 from injector.virt import delivered, generations, injection, places
+from injector.virt.back_ends import BackEnds
 from injector.virt.driver import Asks, Enter, Given, Order, Spawned
+from injector.virt.inspector import Inspector
 from injector.virt.libvirt import disks, forwards, guest, kvm, medium, power, said, testimony
 from injector.virt.libvirt.console import Console
 from injector.virt.libvirt.domain import Blueprint, Kernel, RootDisk, domain_xml, hardware
@@ -79,10 +82,13 @@ class LibvirtDriver:
         self._reforward = asks.reforward
         self._disks = disks.Disks(cache, settings.images, group)
         self._console = Console(host)
-        self._injection = injection.offered(settings, vault, group)
-        self._drives = generations.Drives(injection.drive_channel(settings, vault, group), vault, asks.drive)
         self._verdict: Verdict | None = None
         self._proving = threading.Lock()
+        self._back_ends = BackEnds(settings, emulated=self._emulated)
+        looking = self._back_ends.doors or (self._back_ends.quick,)
+        self._inspector = Inspector(settings.facts_dir, looking, asks.image_report)
+        self._injection = injection.offered(settings, vault, group, self._back_ends, self._inspector)
+        self._drives = generations.Drives(injection.drive_channel(settings, vault, group), vault, asks.drive)
 
     # the boot
 
@@ -115,7 +121,7 @@ class LibvirtDriver:
         build.enter(Step.DISK)
         disk = self._disks.root(build.instance, build.workspace)
         kernel = self._disks.kernel(build.instance, build.workspace)
-        delivery = self._injection.choose(build.order, build.workspace)
+        delivery = self._injection.choose(build.order, build.workspace, _guest_disk(disk))
         return _Made(disk, kernel, delivery, self._injection.fittings(delivery))
 
     def _define(self, build: _Build, made: _Made) -> Domain:
@@ -147,8 +153,8 @@ class LibvirtDriver:
 
     def preview(self, order: Order) -> Preview:
         workspace = self._workspace(order.instance.id)
-        delivery = self._injection.choose(order, workspace)
         disk, kernel = self._disks.planned(order.instance, workspace)
+        delivery = self._injection.foresee(order, workspace, _guest_disk(disk))
         made = _Made(disk, kernel, delivery, self._injection.fittings(delivery))
         xml = self._domain_xml(_Build(order, workspace, _nowhere), made)
         devices = _tagged(order.instance, lambda: ElementTree.fromstring(xml))  # noqa: S314 - our own words
@@ -245,7 +251,14 @@ class LibvirtDriver:
         self._drives.prune(instance_id, self._workspace(instance_id), inserted)
 
     def verify(self, instance: Instance) -> Inspection:
-        return self._drives.verify(instance, self._workspace(instance.id))
+        home = self._workspace(instance.id)
+        if instance.plan is None or instance.plan.channel is not ChannelKind.PARTITION:
+            return self._drives.verify(instance, home)
+        if self._required(instance).power().power is not Power.OFF:
+            why = "its disk is its own while it runs: stop it first"
+            raise Conflict(f"Instance {instance.id} cannot be looked into now: {why}", field="server")
+        disk, _ = self._disks.planned(instance, home)
+        return self._injection.verify(instance, _guest_disk(disk))
 
     def differences(self, instance: Instance) -> tuple[Difference, ...]:
         tagged = _tagged(instance, self._required(instance).xml)
@@ -298,10 +311,17 @@ class LibvirtDriver:
             guests=len(self._host.ours()),
             reported_at=datetime.now(UTC),
             availability_zone=self._settings.availability_zone,
+            back_ends=self._back_ends.found,
         )
 
     def local(self) -> frozenset[str]:
         return places.ids(self._settings.instances_dir) | self._host.ours().keys()
+
+    def close(self) -> None:
+        self._back_ends.close()
+
+    def _emulated(self) -> bool:
+        return self._verdict_of_host().virt_type != "kvm"
 
     def _verdict_of_host(self) -> Verdict:
         """Decided once a process: a machine does not change its mind, and proving takes a second."""
@@ -318,6 +338,10 @@ class LibvirtDriver:
 
     def _workspace(self, instance_id: str) -> Workspace:
         return Workspace(self._settings.instances_dir, instance_id)
+
+
+def _guest_disk(disk: RootDisk) -> GuestDisk:
+    return GuestDisk(disk.path, disk.base, disk.base_format.value)
 
 
 def _nowhere(_: Step) -> None:
