@@ -33,7 +33,9 @@ def main(wanted: list[str]) -> None:
 
 
 def _cell(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.3f}" if value >= 0.1 else f"{value:.3g}"
 
 
 if __name__ == "__main__":

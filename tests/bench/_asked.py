@@ -14,6 +14,7 @@ FLAVOR = "m1.small"
 ZONE = "nova"
 RESERVATION = "r-12345678"
 KEY_NAME = "laptop"
+PASSWORD = "correct horse battery"
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICsNenn6AbD79LkttOwDsp/BOMw452gOC7j+O8ywx9nb ada@example"
 METADATA = {"role": "web", "tier": "1", "essential": "false"}
 USER_DATA = (b"#cloud-config\n" + b"# a comment\n" * 400)[:4096]

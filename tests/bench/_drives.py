@@ -48,8 +48,8 @@ def compared(name: str, mine: Side, peer: Side) -> list[dict[str, Any]]:
 @contextlib.contextmanager
 def sample(side: Side) -> Iterator[Path]:
     """One drive as this side makes it."""
-    with _workers(side, 1) as (worker,):
-        yield next(worker.scratch.glob("*/disk.config"))
+    with _workers(side, 1) as (one,):
+        yield next(one.scratch.glob("*/disk.config"))
 
 
 def _row(name: str, mine: Side, peer: Side, processes: int) -> dict[str, Any]:
@@ -75,34 +75,35 @@ def _summary(rounds: Sequence[tuple[list[float], float]]) -> tuple[float, float]
 
 
 @contextlib.contextmanager
-def _workers(side: Side, count: int) -> Iterator[list[_Worker]]:
+def _workers(side: Side, count: int) -> Iterator[list[Worker]]:
     with contextlib.ExitStack() as stack:
-        workers = [stack.enter_context(_worker(side)) for _ in range(count)]
-        for worker in workers:
-            worker.hear()
+        workers = [stack.enter_context(worker(side)) for _ in range(count)]
+        for one in workers:
+            one.hear()
         yield workers
 
 
 @contextlib.contextmanager
-def _worker(side: Side) -> Iterator[_Worker]:
+def worker(side: Side) -> Iterator[Worker]:
+    """A process that has said nothing yet: hear that it is ready."""
     with tempfile.TemporaryDirectory(dir=cache()) as scratch:
         command = [*side.command, scratch]
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_CHECKOUT
         ) as process:
-            yield _Worker(process, Path(scratch))
+            yield Worker(process, Path(scratch))
             assert process.stdin is not None
             process.stdin.close()
 
 
 @dataclass(frozen=True, slots=True)
-class _Worker:
+class Worker:
     process: subprocess.Popen[str]
     scratch: Path
 
-    def ask(self) -> None:
+    def ask(self, count: int) -> None:
         assert self.process.stdin is not None
-        print(_DRIVES, file=self.process.stdin, flush=True)
+        print(count, file=self.process.stdin, flush=True)
 
     def hear(self) -> str:
         assert self.process.stdout is not None
@@ -111,22 +112,21 @@ class _Worker:
             raise RuntimeError(f"the worker ended with {self.process.wait()}")
         return line
 
+    def tidy(self) -> None:
+        for path in self.scratch.iterdir():
+            shutil.rmtree(path)
 
-def _round(workers: Sequence[_Worker]) -> tuple[list[float], float]:
+
+def _round(workers: Sequence[Worker]) -> tuple[list[float], float]:
     """Milliseconds a drive, of time and of CPU. One worker: each drive's own; several: the time by all their drives."""
     os.sync()  # what the other side left to be written is not paid by this one's fsync
-    for worker in workers:
-        worker.ask()
-    told = [json.loads(worker.hear()) for worker in workers]
-    for worker in workers:
-        _tidy(worker.scratch)
+    for one in workers:
+        one.ask(_DRIVES)
+    told = [json.loads(one.hear()) for one in workers]
+    for one in workers:
+        one.tidy()
     cpu = statistics.fmean(one["cpu"] for one in told)
     if len(told) == 1:
         return told[0]["walls"], cpu
     passed = max(one["ended"] for one in told) - min(one["begun"] for one in told)
     return [passed * 1000 / (len(told) * _DRIVES)], cpu
-
-
-def _tidy(scratch: Path) -> None:
-    for path in scratch.iterdir():
-        shutil.rmtree(path)

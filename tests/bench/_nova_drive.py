@@ -23,7 +23,7 @@ def main(scratch: Path) -> None:
     nova.conf.CONF.set_override("dhcp_domain", asked.DOMAIN, group="api")
     objects.register_all()
     _no_neutron_and_no_database()
-    instance, network_info = _instance(), model.NetworkInfo([_card(card) for card in asked.CARDS])
+    instance, network_info = _instance(), model.NetworkInfo([card(one) for one in asked.CARDS])
 
     def make(directory: Path) -> None:
         # LibvirtDriver._create_configdrive, from its InstanceMetadata on.
@@ -74,16 +74,17 @@ def _key() -> Any:
     return objects.KeyPair(name=asked.KEY_NAME, type="ssh", public_key=asked.PUBLIC_KEY)
 
 
-def _card(card: asked.Card) -> Any:
+def card(one: asked.Card, **network_meta: Any) -> Any:
+    """A card with the static address, as Neutron describes it."""
     subnet = model.Subnet(
-        cidr=card.cidr,
-        dns=[model.IP(card.dns, "dns")],
-        gateway=model.IP(card.gateway, "gateway"),
-        ips=[model.FixedIP(address=card.ip)],
+        cidr=one.cidr,
+        dns=[model.IP(one.dns, "dns")],
+        gateway=model.IP(one.gateway, "gateway"),
+        ips=[model.FixedIP(address=one.ip)],
         routes=[],
     )
-    network = model.Network(id=card.network, bridge="br0", label="lab", subnets=[subnet])
-    return model.VIF(id=card.network, address=card.mac, network=network, type="other")
+    network = model.Network(id=one.network, bridge="br0", label="lab", subnets=[subnet], **network_meta)
+    return model.VIF(id=one.network, address=one.mac, network=network, type="other")
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def _instance() -> Instance:
         availability_zone=asked.ZONE,
         key=a.a_key(name=asked.KEY_NAME, public_key=asked.PUBLIC_KEY),
         asked_metadata=asked.METADATA,
-        nics=tuple(map(_card, asked.CARDS)),
+        nics=tuple(map(card, asked.CARDS)),
     )
     orders = tuple(NicOrder(nic.network) for nic in instance.nics)
     items = items_of(_payload(), keys=instance.keys, metadata=instance.asked_metadata, nics=orders)
@@ -71,10 +71,11 @@ def _payload() -> Payload:
     return a.a_payload(files=files, user_data=Secret(asked.USER_DATA))
 
 
-def _card(card: asked.Card) -> Nic:
-    subnet = a.a_subnet(cidr=card.cidr, gateway=card.gateway, dns=(card.dns,), pool_first=card.ip, pool_last=card.ip)
-    network = a.a_network(id=card.network, subnets=(subnet,))
-    return a.a_nic(mac=card.mac, network=network, addresses=(Address(subnet, card.ip),))
+def card(one: asked.Card) -> Nic:
+    """A card with the static address."""
+    subnet = a.a_subnet(cidr=one.cidr, gateway=one.gateway, dns=(one.dns,), pool_first=one.ip, pool_last=one.ip)
+    network = a.a_network(id=one.network, subnets=(subnet,))
+    return a.a_nic(mac=one.mac, network=network, addresses=(Address(subnet, one.ip),))
 
 
 if __name__ == "__main__":

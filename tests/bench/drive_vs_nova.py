@@ -6,18 +6,15 @@ Ours is synced to the disk, read back and compared with what was asked; Nova's i
 from __future__ import annotations
 
 import json
-import subprocess
-from pathlib import Path
 from typing import Any
 
 from tests import judges
-from tests.bench._drives import Side, cache, compared, ours, sample
-
-NOVA = "34.0.0"
+from tests.bench._drives import Side, compared, ours, sample
+from tests.bench._nova import NOVA, nova_python
 
 
 def run() -> list[dict[str, Any]]:
-    nova = Side(f"Nova {NOVA}, genisoimage", (_nova_python(), "-W", "ignore", "-m", "tests.bench._nova_drive"))
+    nova = Side(f"Nova {NOVA}, genisoimage", (nova_python(), "-W", "ignore", "-m", "tests.bench._nova_drive"))
     if _content(ours("deliver")) != _content(nova):
         raise RuntimeError("the two sides do not deliver the same")
     return compared("drive_vs_nova", ours("deliver"), nova)
@@ -28,14 +25,3 @@ def _content(side: Side) -> dict[str, object]:
     with sample(side) as drive:
         tree = judges.isoinfo_tree(drive, "-R")
     return {path: sorted(json.loads(it)) if path.endswith(".json") else it for path, it in tree.items()}
-
-
-def _nova_python() -> Path:
-    """The Python of an environment that holds Nova and nothing of ours; made at the first run, then kept."""
-    home = cache() / f"nova-{NOVA.partition('.')[0]}"
-    python = home / "bin" / "python"
-    # pip installs what others need first: once Nova is there, all is.
-    if not list(home.glob(f"lib/python*/site-packages/nova-{NOVA}.dist-info/RECORD")):
-        subprocess.run(["/usr/bin/python3", "-m", "venv", "--clear", home], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", f"nova=={NOVA}"], check=True)
-    return python
