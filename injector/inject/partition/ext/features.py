@@ -28,6 +28,7 @@ _HALF_DONE = 0x0004 | 0x0020
 HAS_JOURNAL = 0x0004
 FAST_COMMIT = 0x0400
 NEEDS_RECOVERY = 0x0004
+META_BG = 0x0010
 EXTENT = 0x0040
 BIT64 = 0x0080
 UNINIT_BG = 0x0010
@@ -53,7 +54,7 @@ _INCOMPAT = {
     0x0002: "filetype",
     NEEDS_RECOVERY: "needs_recovery",
     0x0008: "journal_dev",
-    0x0010: "meta_bg",
+    META_BG: "meta_bg",
     EXTENT: "extent",
     BIT64: "64bit",
     0x0100: "mmp",
@@ -124,6 +125,8 @@ class Superblock:
     external_journal: bool
     inodes_per_group: int
     orphan_file: int
+    first_block: int
+    blocks_per_group: int
 
     @property
     def name(self) -> str:
@@ -214,6 +217,8 @@ def _parse(raw: bytes) -> Superblock:
         external_journal=_word(raw, 0xE4) != 0 or any(raw[0xD0:0xE0]),
         inodes_per_group=_word(raw, 0x28),
         orphan_file=_word(raw, 0x280),
+        first_block=first,
+        blocks_per_group=per_group,
     )
 
 

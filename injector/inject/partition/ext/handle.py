@@ -21,7 +21,8 @@ from typing import Any
 from injector.errors import CannotServe, GuestUnreadable, InternalError, ItemRefused
 from injector.inject.partition.ext import library as lib
 from injector.inject.partition.ext.channel import Channel
-from injector.inject.partition.ext.features import EXTENT, METADATA_CSUM, UNINIT_BG, Superblock
+from injector.inject.partition.ext.features import EXTENT, META_BG, METADATA_CSUM, UNINIT_BG, Superblock
+from injector.inject.partition.ext.ground import Ground, groups_in
 from injector.inject.partition.ext.inode import Inode
 
 ROOT = 2
@@ -62,7 +63,8 @@ class Handle:
         self._library = lib.library()
         self._channel = channel
         self._fs = lib.FilesystemPointer()
-        self._bitmaps = False
+        self._ground: Ground | None = None
+        self._trusted = set[int]()
         flags = _BITS64 | (_WRITABLE if writable else 0)
         self._call("ext2fs_open", channel.name, flags, 0, 0, channel.manager, byref(self._fs), bare=True)
         self._expect(found)
@@ -154,8 +156,8 @@ class Handle:
     # Changing: ``need_bitmaps`` first
 
     def need_bitmaps(self) -> None:
-        """And trust in the group descriptors. The library takes a bitmap that lies outside for one of free blocks."""
-        if self._bitmaps:
+        """And trust in them and in the group descriptors: the library takes a bitmap outside for one of free blocks."""
+        if self._ground is not None:
             return
         self._call("ext2fs_check_desc")
         if self.superblock.ro_compat & (UNINIT_BG | METADATA_CSUM):
@@ -168,7 +170,43 @@ class Handle:
         if self._library.ext2fs_free_blocks_count(summary) != blocks:
             self._library.ext2fs_free_blocks_count_set(summary, blocks)
         memmove(summary + 0x10, struct.pack("<I", inodes), 4)
-        self._bitmaps = True
+        self._ground = self._surveyed()
+
+    def _surveyed(self) -> Ground:
+        superblock, fs = self.superblock, self._fs[0]
+        count = superblock.blocks - superblock.first_block
+        blocks = create_string_buffer(-(-count // 8))
+        inodes = create_string_buffer(-(-superblock.inodes // 8))
+        self._bare("ext2fs_get_block_bitmap_range2", fs.block_map, superblock.first_block, count, blocks)
+        self._bare("ext2fs_get_inode_bitmap_range2", fs.inode_map, 1, superblock.inodes, inodes)
+        raw = string_at(fs.group_desc, superblock.groups * superblock.descriptor_size)
+        groups = groups_in(raw, superblock.descriptor_size)
+        return Ground(superblock, groups, blocks.raw, inodes.raw, self._backups(), fs.inode_blocks_per_group)
+
+    def _backups(self) -> Iterator[tuple[int, int]]:
+        """Blocks of the superblocks and of the descriptors, as first block and count."""
+        superblock, summary = self.superblock, self._fs[0].super
+        whole = self._fs[0].desc_blocks + int.from_bytes(string_at(summary + 0xCE, 2), "little")
+        if superblock.incompat & META_BG:
+            whole = int.from_bytes(string_at(summary + 0x104, 4), "little")
+        for group in range(superblock.groups):
+            own, old, new, used = c_uint64(), c_uint64(), c_uint64(), c_uint()
+            places = byref(own), byref(old), byref(new)
+            self._call("ext2fs_super_and_bgd_loc2", group, *places, byref(used))
+            yield from ((own.value, 1),) if own.value or group == 0 else ()
+            yield from ((old.value, whole),) if old.value else ()
+            yield from ((new.value, 1),) if new.value else ()
+
+    def _sure(self) -> Ground:
+        if self._ground is None:
+            raise InternalError("a file system is changed before its bitmaps were read")
+        return self._ground
+
+    def _trust(self, number: int) -> None:
+        """That the blocks of a file or directory are its own."""
+        if number not in self._trusted:
+            self._sure().require_foreign(block for _, block in self.blocks_of(number))
+            self._trusted.add(number)
 
     def write_inode(self, number: int, inode: Inode) -> None:
         self._call("ext2fs_write_inode_full", number, bytes(inode.raw), len(inode.raw))
@@ -176,6 +214,8 @@ class Handle:
     def new_inode(self, directory: int) -> int:
         found = c_uint32()
         self._call("ext2fs_new_inode", directory, 0, None, byref(found))
+        if self._sure().was_used(found.value) and self.inode(found.value).links:
+            raise GuestUnreadable(f"its file system is damaged: inode {found.value} is free by its bitmap, and in use")
         return found.value
 
     def take_inode(self, number: int) -> None:
@@ -198,6 +238,7 @@ class Handle:
         self._call("ext2fs_mkdir", parent, number, None)
 
     def link(self, directory: int, name: bytes, number: int, file_type: int) -> None:
+        self._trust(directory)
         code = self._code("ext2fs_link", directory, name, number, file_type)
         if code == lib.DIR_NO_SPACE:
             self._raise(0)
@@ -218,6 +259,8 @@ class Handle:
         for block in blocks:
             if not 0 < block < self.superblock.blocks:
                 raise GuestUnreadable("its file system is damaged: a file lies outside of it")
+        self._sure().require_foreign(blocks)
+        for block in blocks:
             self._library.ext2fs_block_alloc_stats2(self._fs, block, -1)
         inode.empty(self.superblock.block)
         self.write_inode(number, inode)
@@ -233,6 +276,8 @@ class Handle:
                 raise ItemRefused("the guest's file system is full")
 
     def set_label(self, number: int, label: bytes) -> None:
+        if block := self.inode(number).attribute_block:
+            self._sure().require_foreign((block,))
         with _Attributes(self, number) as attributes:
             self._bare("ext2fs_xattr_set", attributes, _LABEL, label, len(label))
 
