@@ -100,11 +100,23 @@ def plan_lines(plan: dict[str, Any] | None) -> list[str]:
     if not plan:
         return []
     drive = f" (a {plan['drive_bus']} drive)" if plan.get("drive_bus") else ""
-    lines = [f"{plan.get('channel')}{drive}: {plan.get('reason')}"]
+    lines = [f"{plan.get('channel')}{drive}: {plan.get('reason')}", *_target(plan)]
     for left in plan.get("left_out") or []:
         item = left.get("item") or {}
         lines.append(f"left out: {item.get('kind')} {item.get('name')}: {left.get('reason')}")
     return lines
+
+
+def _target(plan: dict[str, Any]) -> list[str]:
+    """Of partition injection: the file system, as far as the image was looked into, and who is to edit it."""
+    back_ends = ", then ".join(plan.get("back_ends") or [])
+    if not back_ends:
+        return []
+    if not plan.get("filesystem"):
+        return [f"into a root that is yet to be found, by {back_ends}"]
+    number = plan.get("partition")
+    place = "" if number is None else f" on partition {number}" if number else " on the whole disk"
+    return [f"into {plan['filesystem']}{place}, by {back_ends}"]
 
 
 def finding_lines(findings: list[dict[str, Any]]) -> list[str]:
@@ -129,8 +141,15 @@ def receipt_fields(receipt: Document) -> dict[str, Any]:
         "drive_format": receipt.get("drive_format"),
         "drive_size": size(receipt.get("drive_size")),
         "drive_sha256": receipt.get("drive_digest"),
+        "filesystem": receipt.get("filesystem"),
+        "back_end": receipt.get("back_end"),
+        "passed_over": Cell(receipt.get("passed_over") or [], _passed_over),
         "items": Cell(receipt.get("items") or [], lambda items: [_item(item) for item in items]),
     }
+
+
+def _passed_over(back_ends: list[dict[str, Any]]) -> list[str]:
+    return [f"{one.get('back_end')}: {one.get('reason')}" for one in back_ends]
 
 
 def _item(item: dict[str, Any]) -> str:

@@ -143,9 +143,8 @@ def _partition_plan(
         what = f"{way.reason}: {root.filesystem}, which no back end of this host edits"
         raise Undeliverable(f"{what} ({', '.join(back_ends) or 'there is none'})", field="inject_partition")
     reason = f"{way.reason}: {root.filesystem}, {root.found_by}"
-    return Plan(
-        way.channel, reason, items, left_out, filesystem=root.filesystem, partition=root.partition, back_ends=serving
-    )
+    number = root.partition if root.volume is None else root.partition or None
+    return Plan(way.channel, reason, items, left_out, filesystem=root.filesystem, partition=number, back_ends=serving)
 
 
 def _drive_wanted(asked: Asked, policy: InjectionPolicy) -> str | None:

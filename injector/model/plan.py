@@ -43,7 +43,8 @@ class Plan:
 
     ``drive_bus`` is the bus of the config drive, ``drive_format`` iso9660 or vfat, and ``medium_changes_live`` whether
     a running guest can be given another medium there. Of partition injection: the root's ``filesystem`` and
-    ``partition`` (0: the whole disk), as far as the image was looked into, and the ``back_ends`` to be tried, in order.
+    ``partition`` (0: the whole disk; None: a volume made of partitions), as far as the image was looked into, and the
+    ``back_ends`` to be tried, in order.
     """
 
     channel: ChannelKind

@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 
 from injector.api.microversion import Microversion
-from injector.api.views import flavors, hosts, images, keypairs, limits, networks, servers, versions
+from injector.api.views import delivery, flavors, hosts, images, keypairs, limits, networks, servers, versions
 from injector.api.views.viewpoint import Viewpoint
 from injector.model.finding import Check, Finding
 from injector.model.generation import Refresh
 from injector.model.guest import GuestState, GuestVerdict
-from injector.model.host import Usage
+from injector.model.host import BackEnd, Usage
 from injector.model.image import DiskFormat
 from injector.model.instance import Fault, Instance, Mark, State, Step
 from injector.model.network import Address, Forward, NetworkKind, Route
 from injector.model.payload import ItemKind
-from injector.model.plan import LeftOut
-from injector.model.receipt import Outcome, ReceiptItem
+from injector.model.plan import Carriage, ChannelKind, LeftOut, Plan
+from injector.model.receipt import Outcome, PassedOver, Receipt, ReceiptItem
 from injector.model.secret import Secret
 from injector.settings import Quotas
 from tests import builders, goldens
@@ -74,6 +74,29 @@ RECEIPT = builders.a_receipt(
         ReceiptItem(ItemKind.KEY, "laptop", 80, Outcome.LEFT_OUT, reason="nobody carries it"),
     )
 )
+INJECTED = Receipt(
+    ChannelKind.PARTITION,
+    "no config drive is wanted",
+    (ReceiptItem(ItemKind.FILE, "/etc/motd", 5, Outcome.READ_BACK, "hmac-sha256:00", "/etc/motd", 0o600),),
+    back_end="guestfs",
+    filesystem="ext4",
+    passed_over=(PassedOver("ext", "it uses encrypt, which it does not edit"),),
+)
+INTO_PARTITION = Plan(
+    ChannelKind.PARTITION,
+    "no config drive is wanted: ext4, partition 1, by its label",
+    (FILE,),
+    filesystem="ext4",
+    partition=1,
+    back_ends=("ext", "guestfs"),
+)
+HOST = builders.some_host_facts(
+    carriages=(
+        builders.a_drive_carriage(),
+        Carriage(ChannelKind.PARTITION, frozenset({ItemKind.FILE}), any_mode=True, back_ends=("ext",)),
+    ),
+    back_ends=(BackEnd("ext", True), BackEnd("guestfs", False, "python3-guestfs is not installed")),
+)
 
 GOLDEN: dict[str, Callable[[], Any]] = {
     "server-2.56": lambda: servers.detail(SERVER, NEW),
@@ -81,13 +104,15 @@ GOLDEN: dict[str, Callable[[], Any]] = {
     "server-brief": lambda: servers.brief(SERVER, NEW),
     "server-created": lambda: servers.created((SERVER,), Secret("told once"), NEW),
     "server-receipt": lambda: servers.receipt(SERVER.id, RECEIPT),
+    "server-receipt-partition": lambda: servers.receipt(SERVER.id, INJECTED),
+    "plan-partition": lambda: delivery.show_plan(INTO_PARTITION),
     "keypair-2.1": lambda: keypairs.brief(builders.a_key(), OLD),
     "keypair-2.56": lambda: keypairs.detail(builders.a_key(), NEW),
     "flavor-2.1": lambda: flavors.detail(builders.a_flavor(), OLD),
     "flavor-2.56": lambda: flavors.detail(builders.a_flavor(), NEW),
     "image": lambda: images.detail(builders.an_image(properties={"hw_machine_type": "q35"})),
     "network": lambda: networks.detail(DUAL),
-    "host": lambda: hosts.detail(builders.some_host_facts()),
+    "host": lambda: hosts.detail(HOST),
     "limits-2.1": lambda: limits.absolute(Quotas(), Usage(2, 3, 1024), OLD),
     "limits-2.56": lambda: limits.absolute(Quotas(), Usage(2, 3, 1024), NEW),
     "version": lambda: versions.detail("http://api"),
@@ -203,7 +228,10 @@ def test_a_host_is_not_told_but_compared() -> None:
     [
         (builders.a_network(), networks.detail(builders.a_network())),
         (builders.an_image(), images.detail(builders.an_image())),
-        (builders.some_host_facts(), hosts.detail(builders.some_host_facts())),
+        (HOST, hosts.detail(HOST)),
+        (HOST.carriages[1], hosts.detail(HOST)["carriages"][1]),
+        (INTO_PARTITION, delivery.show_plan(INTO_PARTITION)),
+        (INJECTED, servers.receipt(SERVER.id, INJECTED)),
     ],
 )
 def test_no_field_of_a_record_is_forgotten(value: Any, view: dict[str, Any]) -> None:

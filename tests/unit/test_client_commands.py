@@ -440,6 +440,26 @@ def test_a_preview_asks_with_the_body_of_a_boot_and_shows_every_file(run: Run, a
     assert api.asked[-1].json["server"]["metadata"] == {"a": "b"}
 
 
+@pytest.mark.parametrize(
+    ("plan", "line"),
+    [
+        ({"back_ends": ["ext", "guestfs"]}, "into a root that is yet to be found, by ext, then guestfs"),
+        ({"filesystem": "ext4", "partition": 1, "back_ends": ["ext"]}, "into ext4 on partition 1, by ext"),
+        ({"filesystem": "xfs", "partition": 0, "back_ends": ["guestfs"]}, "into xfs on the whole disk, by guestfs"),
+        ({"filesystem": "ext4", "partition": None, "back_ends": ["guestfs"]}, "into ext4, by guestfs"),
+    ],
+)
+def test_a_plan_for_a_partition_says_which_file_system_and_who_edits_it(
+    run: Run, api: CannedApi, plan: dict[str, Any], line: str
+) -> None:
+    shown = {"channel": "partition", "reason": "no drive is wanted", **plan}
+    api.answer("POST", f"{SERVERS}/injector-preview", {"preview": {"name": "vm", "plan": shown}})
+    api.answer("GET", DETAIL, {"servers": [a_server(**{"injector:plan": shown})]})
+    for words in (("preview", *BOOT[1:]), ("show", "vm")):
+        assert f"| {line} " in run(*words).out
+        assert run(*words, "-f", "json").json["plan"] == shown
+
+
 def test_a_preview_of_what_would_be_refused_says_so_and_fails(run: Run, api: CannedApi) -> None:
     finding = {"check": "file_empty", "field": "personality[0]", "message": "it is empty", "severity": "deny"}
     api.answer("POST", f"{SERVERS}/injector-preview", {"preview": {"accepted": False, "findings": [finding]}})
@@ -458,6 +478,15 @@ def test_the_receipt(run: Run, api: CannedApi) -> None:
     table = run("receipt", "vm").out
     assert "file /etc/motd: read back, 12 B, mode 0660, openstack/content/0000, hmac-sha256:ab" in table
     assert "2.0 KiB" in table
+
+
+def test_the_receipt_of_a_partition_says_who_wrote_and_who_was_passed_over(run: Run, api: CannedApi) -> None:
+    passed = [{"back_end": "ext", "reason": "it uses encrypt,\x1b[2J which it does not edit"}]
+    receipt = {"channel": "partition", "filesystem": "ext4", "back_end": "guestfs", "passed_over": passed, "items": []}
+    api.answer("GET", f"{SERVERS}/{ID}/injector-receipt", {"receipt": receipt})
+    shown = run("receipt", "vm", "-f", "json").json
+    assert (shown["filesystem"], shown["back_end"], len(shown["passed_over"])) == ("ext4", "guestfs", 1)
+    assert "ext: it uses encrypt, which it does not edit" in run("receipt", "vm").out
 
 
 # consoles
@@ -610,18 +639,32 @@ def test_a_bridge_and_its_subnets(run: Run, api: CannedApi) -> None:
     assert "after each CIDR" in result.err
 
 
-HOST = {
+HOST: dict[str, Any] = {
     "name": "h1",
     "virt": {"virt_type": "qemu", "cpu_mode": "maximum", "reason": "KVM aborted", "proven": False},
     "carriages": [{"channel": "config_drive", "kinds": ["file", "key"], "any_mode": False}],
     "policy": {"a": 1},
+    "back_ends": [
+        {"name": "guestfs", "available": False, "reason": "python3-guestfs is not installed"},
+        {"name": "ext", "available": True, "reason": None},
+    ],
 }
 
 
 def test_the_host(run: Run, api: CannedApi) -> None:
     api.answer("GET", "/v2.1/injector-hosts", {"hosts": [HOST]})
     assert run("host", "show", "-f", "json").json["virt"] == HOST["virt"]
-    assert "qemu, cpu mode maximum, KVM not proven: KVM aborted" in run("host", "show", "h1").out
+    table = run("host", "show", "h1").out
+    assert "qemu, cpu mode maximum, KVM not proven: KVM aborted" in table
+    assert table.index("guestfs: not available: python3-guestfs is not installed") < table.index("ext: available")
+
+
+def test_the_hosts(run: Run, api: CannedApi) -> None:
+    api.answer("GET", "/v2.1/injector-hosts", {"hosts": [HOST | {"vcpus": 4}, {"name": "h2"}]})
+    first, second = run("host", "list", "-f", "json").json
+    assert (first["Name"], first["Virtualisation"], first["VCPUs"]) == ("h1", "qemu", 4)
+    assert (first["Back ends"], second["Back ends"]) == (HOST["back_ends"], [])
+    assert "ext, not guestfs" in run("host", "list").out
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ PROGRAM = [sys.executable, "-m", "injector.client.shell"]
 COMMANDS = (
     "boot list show delete stop start reboot console-log receipt serve help complete "
     "keypair:add keypair:list keypair:delete flavor:create flavor:list flavor:delete "
-    "image:create image:list image:show image:delete network:create network:list network:delete host:show"
+    "image:create image:list image:show image:delete network:create network:list network:delete host:list host:show"
 )
 
 

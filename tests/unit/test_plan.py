@@ -374,18 +374,21 @@ def on(root: Root) -> ImageFacts:
 
 
 @pytest.mark.parametrize(
-    ("root", "serving"),
+    ("root", "number", "serving"),
     [
-        (ROOT, ("ext", "guestfs", "mounted")),
-        (replace(ROOT, filesystem="xfs"), ("guestfs", "mounted")),
-        (replace(ROOT, filesystem="btrfs", volume="btrfsvol:/dev/sda1/@"), ("guestfs",)),
-        (replace(ROOT, volume="/dev/vg/root"), ("guestfs",)),
+        (ROOT, 1, ("ext", "guestfs", "mounted")),
+        (replace(ROOT, partition=0), 0, ("ext", "guestfs", "mounted")),
+        (replace(ROOT, filesystem="xfs"), 1, ("guestfs", "mounted")),
+        (replace(ROOT, filesystem="btrfs", volume="btrfsvol:/dev/sda1/@"), 1, ("guestfs",)),
+        (replace(ROOT, partition=0, volume="/dev/vg/root"), None, ("guestfs",)),
     ],
 )
-def test_the_plan_names_the_file_system_and_who_can_edit_it(root: Root, serving: tuple[str, ...]) -> None:
+def test_the_plan_names_the_file_system_and_who_can_edit_it(
+    root: Root, number: int | None, serving: tuple[str, ...]
+) -> None:
     host = replace(PARTITION, back_ends=("ext", "guestfs", "mounted"))
     plan = choose(asked(FILE, facts=on(root)), policy(inject_partition=-1), (host,))
-    assert (plan.filesystem, plan.partition, plan.back_ends) == (root.filesystem, 1, serving)
+    assert (plan.filesystem, plan.partition, plan.back_ends) == (root.filesystem, number, serving)
     assert root.found_by in plan.reason
 
 

@@ -18,6 +18,9 @@ def show_plan(plan: Plan) -> Document:
         "drive_bus": plan.drive_bus,
         "medium_changes_live": plan.medium_changes_live,
         "drive_format": plan.drive_format,
+        "filesystem": plan.filesystem,
+        "partition": plan.partition,
+        "back_ends": list(plan.back_ends),
     }
 
 

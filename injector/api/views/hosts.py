@@ -26,8 +26,10 @@ def detail(host: HostFacts) -> Document:
                 "channel": carriage.channel.value,
                 "kinds": sorted(kind.value for kind in carriage.kinds),
                 "any_mode": carriage.any_mode,
+                "back_ends": list(carriage.back_ends),
             }
             for carriage in host.carriages
         ],
+        "back_ends": [dataclasses.asdict(one) for one in host.back_ends],
         "reported_at": exact(host.reported_at),
     }

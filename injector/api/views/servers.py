@@ -97,6 +97,9 @@ def receipt(instance_id: str, found: Receipt) -> Document:
         "drive_digest": found.drive_digest,
         "drive_size": found.drive_size,
         "drive_format": found.drive_format,
+        "back_end": found.back_end,
+        "filesystem": found.filesystem,
+        "passed_over": [{"back_end": one.back_end, "reason": one.reason} for one in found.passed_over],
         "items": receipt_items(found),
     }
 
