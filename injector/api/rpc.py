@@ -127,10 +127,12 @@ class ApiEndpoint:
 
     def find_images(self, context: Context, parameters: Mapping[str, Any]) -> list[Document]:
         _, found = self._do.images.find(context, _texts(parameters))
-        return [images.detail(image) for image in found]
+        facts = self._do.images.facts(found)
+        return [images.detail(image, facts.get(image.id)) for image in found]
 
     def show_image(self, context: Context, image_id: str) -> Document:
-        return images.detail(self._do.images.show(context, _text(image_id)))
+        image = self._do.images.show(context, _text(image_id))
+        return images.detail(image, self._do.images.facts([image]).get(image.id))
 
     def delete_image(self, context: Context, image_id: str) -> None:
         self._do.images.delete(context, _text(image_id))

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from injector.client import facts
 from injector.client.arguments import key_value, natural
 from injector.client.cells import pairs, size
 from injector.client.command import ApiCommand, ApiLister, ApiShower
@@ -23,8 +24,9 @@ STANDARD = frozenset(
     {"id", "name", "status", "visibility", "disk_format", "container_format", "min_disk", "min_ram", "size"}
     | {"virtual_size", "checksum", "os_hash_algo", "os_hash_value", "os_hidden", "owner", "tags", "protected"}
     | {"created_at", "updated_at", "self", "file", "schema", "locations", "direct_url", "stores"}
+    | {"injector_facts"}
 )
-"""Glance's own keys of an image; all others are properties."""
+"""Glance's own keys of an image, and ours; all others are properties."""
 
 
 class Create(ApiShower):
@@ -102,13 +104,14 @@ class List(ApiLister):
 
 
 class Show(ApiShower):
-    """Show one image."""
+    """Show one image: its record, and what was found in its bytes when it was first booted."""
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("image", metavar="IMAGE", help="name or id")
 
     def fields(self) -> Mapping[str, Any]:
-        return _fields(find(self.session, IMAGE, self.args.image))
+        view = find(self.session, IMAGE, self.args.image)
+        return _fields(view) | facts.fields(view.get("injector_facts"))
 
 
 class Delete(ApiCommand):

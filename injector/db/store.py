@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -213,6 +213,13 @@ class Store:
         with self._reading() as connection:
             text = connection.execute(_documents(tables.image_facts, "sha256"), {"sha256": sha256}).scalar()
         return None if text is None else wire.from_text(text)
+
+    def facts_by_digest(self, digests: Collection[str]) -> Mapping[str, ImageFacts]:
+        """Of the images with these bytes, those that a host has looked into."""
+        table = tables.image_facts
+        with self._reading() as connection:
+            rows = connection.execute(select(table).where(table.c.sha256.in_(set(digests))))
+            return {sha256: wire.from_text(text) for sha256, text in rows}
 
     # networks
 

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from injector.model.facts import Agent
 from injector.model.image import DiskFormat, ImageStatus
 from injector.model.instance import State
 from injector.model.payload import ItemKind
 from injector.model.plan import ChannelKind, Plan
 from injector.model.secret import Secret
+from injector.rpc.dispatcher import DispatcherClient
 from tests import builders
 from tests.api_house import ApiHouse, eventually
 from tests.speakers import Document, Refusal, RestSpeaker, RpcSpeaker, Speaker
@@ -667,6 +669,8 @@ def test_image_records(ask: Speaker) -> None:
         {"tags": ["a"]},
         {"Größe": "x"},
         {"size": 1},
+        {"injector_agent": "maybe"},
+        {"injector_facts": "mine"},
     ):
         with pytest.raises(Refusal, match=next(iter(wrong))) as refused:
             ask.create("image", {"name": "bad", "disk_format": "raw"} | wrong)
@@ -675,6 +679,62 @@ def test_image_records(ask: Speaker) -> None:
     with pytest.raises(Refusal) as gone:
         ask.one("image", made["id"])
     assert gone.value.status == 404
+
+
+def test_what_a_host_found_in_an_image_is_shown_with_every_image_of_these_bytes(house: ApiHouse, ask: Speaker) -> None:
+    first, second = (house.an_image(sha256="ab" * 32, name="same") for _ in range(2))
+    other = house.an_image(sha256="cd" * 32, name="other")
+    queued = house.an_image(sha256=None, status=ImageStatus.QUEUED)
+    assert ask.one("image", first.id)["injector_facts"] is None
+    DispatcherClient(house.bus).image_report("ab" * 32, builders.some_image_facts())
+    found = ask.one("image", first.id)["injector_facts"]
+    assert found["root"] == {
+        "partition": 1,
+        "start": 1024**2,
+        "size": 1024**3,
+        "filesystem": "ext4",
+        "found_by": "partition 1, by its label",
+        "volume": None,
+    }
+    assert (found["table"], found["partitions"][0]["label"], found["network"]) == ("gpt", "root", ["netplan"])
+    assert (found["agent"], found["agent_seen"], found["init"]) == ("yes", "/usr/bin/cloud-init", "systemd")
+    assert {view["id"]: view["injector_facts"] for view in ask.all("image")} == {
+        first.id: found,
+        second.id: found,
+        other.id: None,
+        queued.id: None,
+    }
+
+
+def test_an_image_without_an_agent_is_given_no_drive_unless_its_owner_says_otherwise(
+    house: ApiHouse, ask: Speaker, server: Document
+) -> None:
+    digest = "ab" * 32
+    facts = builders.some_image_facts(agent=Agent.NO, agent_seen=None)
+    DispatcherClient(house.bus).image_report(digest, facts)
+    asked = server | {"config_drive": True, "personality": [a_file()], "metadata": {"role": "web"}}
+
+    def boot_of(**properties: str) -> Document:
+        return asked | {"imageRef": house.an_image(sha256=digest, properties=properties).id}
+
+    with pytest.raises(Refusal, match=r"file '/etc/motd', metadata cannot be delivered: .*no agent") as refused:
+        ask.create_server(boot_of())
+    assert refused.value.status == 409
+    assert "injector_agent=yes" in str(refused.value), "the owner is told what to do"
+    with pytest.raises(Refusal, match="no agent"):
+        ask.preview(boot_of())
+    assert ask.servers() == []
+    view = ask.server(booted(ask, boot_of(injector_agent="yes")))
+    assert (view["status"], view["injector:plan"]["channel"]) == ("ACTIVE", "config_drive")
+    with pytest.raises(Refusal, match="says its owner") as refused:
+        ask.create_server(asked | {"imageRef": house.an_image(properties={"injector_agent": "no"}).id})
+    assert refused.value.status == 409
+    kernel = house.an_image(disk_format=DiskFormat.KERNEL)
+    ramdisk = house.an_image(disk_format=DiskFormat.RAMDISK)
+    with_ramdisk = boot_of(kernel_id=kernel.id, ramdisk_id=ramdisk.id)
+    assert ask.server(booted(ask, with_ramdisk))["status"] == "ACTIVE", "its agent may be in the ramdisk"
+    nothing = {"config_drive": True, "imageRef": boot_of()["imageRef"]}
+    assert ask.server(booted(ask, server | nothing))["status"] == "ACTIVE", "nothing is lost on it"
 
 
 def test_an_image_that_is_needed_stays(house: ApiHouse, ask: Speaker, server: Document) -> None:

@@ -210,6 +210,8 @@ def test_facts_of_images_by_digest_and_what_is_known_stays_known(store: Store) -
         store.save_image_facts("a" * 64, facts)
         assert store.image_facts("a" * 64) == (kept or facts)
     assert store.image_facts("b" * 64) is None
+    assert store.facts_by_digest(["b" * 64, "a" * 64]) == {"a" * 64: store.image_facts("a" * 64)}
+    assert store.facts_by_digest([]) == {}
 
 
 def test_an_unreachable_database_is_the_hosts_fault(tmp_path: Path) -> None:

@@ -90,6 +90,7 @@ INTO_PARTITION = Plan(
     partition=1,
     back_ends=("ext", "guestfs"),
 )
+FACTS = builders.some_image_facts(selinux="targeted", doubt="partition 15 (vfat) is not read by ext")
 HOST = builders.some_host_facts(
     carriages=(
         builders.a_drive_carriage(),
@@ -111,6 +112,7 @@ GOLDEN: dict[str, Callable[[], Any]] = {
     "flavor-2.1": lambda: flavors.detail(builders.a_flavor(), OLD),
     "flavor-2.56": lambda: flavors.detail(builders.a_flavor(), NEW),
     "image": lambda: images.detail(builders.an_image(properties={"hw_machine_type": "q35"})),
+    "image-looked-into": lambda: images.detail(builders.an_image(), FACTS),
     "network": lambda: networks.detail(DUAL),
     "host": lambda: hosts.detail(HOST),
     "limits-2.1": lambda: limits.absolute(Quotas(), Usage(2, 3, 1024), OLD),
@@ -228,6 +230,8 @@ def test_a_host_is_not_told_but_compared() -> None:
     [
         (builders.a_network(), networks.detail(builders.a_network())),
         (builders.an_image(), images.detail(builders.an_image())),
+        (FACTS, images.detail(builders.an_image(), FACTS)["injector_facts"]),
+        (FACTS.partitions[0], images.detail(builders.an_image(), FACTS)["injector_facts"]["partitions"][0]),
         (HOST, hosts.detail(HOST)),
         (HOST.carriages[1], hosts.detail(HOST)["carriages"][1]),
         (INTO_PARTITION, delivery.show_plan(INTO_PARTITION)),

@@ -588,6 +588,57 @@ def test_a_file_that_is_not_there_is_told_before_a_record_is_made(run: Run, api:
     assert api.asked == []
 
 
+FACTS: dict[str, Any] = {
+    "table": "gpt",
+    "partitions": [
+        {"number": 14, "start": 1024**2, "size": 3 * 1024**2, "type": "21686148-6449", "filesystem": None},
+        {"number": 1, "start": 128 * 1024**2, "size": 1024**3, "type": "b921b045", "filesystem": "ext4", "label": "r"},
+    ],
+    "root": {"partition": 1, "filesystem": "ext4", "found_by": "partition 1, by the type of its partition"},
+    "os": "debian",
+    "os_version": "12",
+    "init": "systemd",
+    "network": ["netplan", "ifupdown"],
+    "agent": "yes",
+    "agent_seen": "/usr/bin/cloud-init",
+    "selinux": None,
+    "back_end": "ext",
+    "doubt": None,
+}
+
+
+def test_what_was_found_in_an_image(run: Run, api: CannedApi) -> None:
+    record = {"id": IMAGE, "name": "d", "status": "active", "injector_agent": "yes"}
+    api.answer("GET", f"/v2/images/{IMAGE}", record | {"injector_facts": FACTS})
+    shown = run("image", "show", IMAGE, "-f", "json").json
+    assert (shown["looked_into"], shown["partition_table"], shown["root"]) == (True, "gpt", FACTS["root"])
+    assert shown["properties"] == {"injector_agent": "yes"}
+    for key in ("partitions", "os", "os_version", "init", "agent", "agent_seen", "selinux", "back_end", "doubt"):
+        assert shown[key] == FACTS[key]
+    table = run("image", "show", IMAGE).out
+    assert "| 14: nothing recognised, 3.0 MiB at 1.0 MiB, type 21686148-6449 " in table
+    assert "| 1: ext4, 1.0 GiB at 128.0 MiB, label r, type b921b045 " in table
+    assert "| ext4, partition 1, by the type of its partition " in table
+    assert "| netplan, ifupdown " in table
+
+
+def test_an_image_that_nobody_has_looked_into(run: Run, api: CannedApi) -> None:
+    api.answer("GET", f"/v2/images/{IMAGE}", {"id": IMAGE, "name": "d", "injector_facts": None})
+    shown = run("image", "show", IMAGE, "-f", "json").json
+    assert (shown["looked_into"], shown["agent"], shown["partitions"]) == (False, None, [])
+    assert run("image", "show", IMAGE).code == Exit.OK
+
+
+def test_what_was_found_in_an_image_cannot_steer_the_terminal(run: Run, api: CannedApi) -> None:
+    hostile = "\x1b]0;owned\x07\x1b[2Jroot\u202e\r\n+---+"
+    entry = {"number": 1, "start": 0, "size": 1, "type": hostile, "label": hostile, "filesystem": hostile}
+    said = FACTS | {"partitions": [entry], "os": hostile, "doubt": hostile, "network": [hostile]}
+    api.answer("GET", f"/v2/images/{IMAGE}", {"id": IMAGE, "name": "d", "injector_facts": said})
+    out = run("image", "show", IMAGE).out
+    assert not {"\x1b", "\x07", "\u202e", "\r"} & set(out)
+    assert "\n+---+\n" not in out
+
+
 def test_networks(run: Run, api: CannedApi) -> None:
     subnet = {"cidr": "10.0.0.0/24", "pool_first": "10.0.0.10", "pool_last": "10.0.0.20", "dns": ["9.9.9.9"]}
     made = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -14,8 +14,10 @@ from injector.api import query, schemas
 from injector.db import Store
 from injector.errors import Conflict, ImageRejected, InvalidRequest, NotFound
 from injector.images.transfer import Readable
+from injector.inject import agent
 from injector.inject.bus import drive_bus
 from injector.model.context import Context
+from injector.model.facts import ImageFacts
 from injector.model.image import DiskFormat, Image, ImageStatus
 from injector.model.instance import State
 from injector.virt.libvirt.domain.hardware import hardware
@@ -38,12 +40,13 @@ _OWN = {
 }
 _ANSWERED = (
     *("status", "size", "virtual_size", "checksum", "owner", "created_at", "updated_at", "self", "file", "schema"),
-    *("os_hash_algo", "os_hash_value", "os_hidden", "locations", "direct_url"),
+    *("os_hash_algo", "os_hash_value", "os_hidden", "locations", "direct_url", "injector_facts"),
 )
 _PROPERTIES = {
     "kernel_id": schemas.UUID,
     "ramdisk_id": schemas.UUID,
     "img_config_drive": {"enum": ["optional", "mandatory"]},
+    agent.PROPERTY: {"enum": list(agent.WORDS)},
     "os_command_line": schemas.text(2047),
 }
 _CREATE = schemas.Checker(
@@ -124,6 +127,11 @@ class Images:
         if image.owner != context.project_id:
             raise NotFound(f"Image {image_id} could not be found.", field="image")
         return image
+
+    def facts(self, images: Collection[Image]) -> Mapping[str, ImageFacts]:
+        """By id, what hosts have found in the bytes of these; nothing of an image that nobody booted so far."""
+        found = self._store.facts_by_digest([image.sha256 for image in images if image.sha256 is not None])
+        return {image.id: found[image.sha256] for image in images if image.sha256 is not None and image.sha256 in found}
 
     def delete(self, context: Context, image_id: str) -> None:
         """Conflict while a build or another image needs it. A guest once built has its own copy on its host."""

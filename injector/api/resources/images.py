@@ -16,8 +16,9 @@ class ImageResource:
 
     def on_get_collection(self, req: ApiRequest, resp: Response) -> None:
         asked, found = self._images.find(req.caller, req.parameters)
+        facts = self._images.facts(found)
         document: Document = {
-            "images": [views.detail(image) for image in found],
+            "images": [views.detail(image, facts.get(image.id)) for image in found],
             "first": req.path,
             "schema": views.SCHEMA + "s",
         }
@@ -31,7 +32,8 @@ class ImageResource:
         answer(resp, views.detail(image), 201)
 
     def on_get(self, req: ApiRequest, resp: Response, image_id: str) -> None:
-        answer(resp, views.detail(self._images.show(req.caller, image_id)))
+        image = self._images.show(req.caller, image_id)
+        answer(resp, views.detail(image, self._images.facts([image]).get(image.id)))
 
     def on_delete(self, req: ApiRequest, resp: Response, image_id: str) -> None:
         self._images.delete(req.caller, image_id)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from injector.api.views.viewpoint import Document, seconds
+from injector.model.facts import ImageFacts
 from injector.model.image import DiskFormat, Image
 
 SCHEMA = "/v2/schemas/image"
 
 
-def detail(image: Image) -> Document:
+def detail(image: Image, facts: ImageFacts | None = None) -> Document:
+    """``facts``: what was found in it, as far as anybody has looked; no property can have their name."""
     bare = image.disk_format in (DiskFormat.RAW, DiskFormat.QCOW2)
     return {
         **image.properties,
@@ -34,4 +38,15 @@ def detail(image: Image) -> Document:
         "self": f"/v2/images/{image.id}",
         "file": f"/v2/images/{image.id}/file",
         "schema": SCHEMA,
+        "injector_facts": None if facts is None else _found(facts),
+    }
+
+
+def _found(facts: ImageFacts) -> Document:
+    return {
+        **dataclasses.asdict(facts),
+        "partitions": [dataclasses.asdict(one) for one in facts.partitions],
+        "init": facts.init.value,
+        "network": [stack.value for stack in facts.network],
+        "agent": facts.agent.value,
     }
