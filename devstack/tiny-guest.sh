@@ -84,13 +84,17 @@ make_root_disk() {
 
 # A root file system that has what a distribution's has, as far as an injection looks: for partition injection.
 make_partition_disk() {
-    local root=$work/root.d disk=$work/partition.raw
+    local root=$work/root.d disk=$work/partition.raw name
     cp -R "$here/tiny-root" "$root"
     mkdir -p "$root"/{bin,dev,etc/network,home,lib,proc,root,run,sbin,sys,tmp,usr/bin,usr/lib,var}
     chmod 0700 "$root/root"
     chmod 1777 "$root/tmp"
     chmod 0640 "$root/etc/shadow"
-    ln -s /bin/busybox "$root/sbin/init"
+    # What it starts and what it has for its network is told by these.
+    cp /bin/busybox "$root/bin/busybox"
+    for name in bin/sh sbin/init sbin/ifup; do
+        ln -s /bin/busybox "$root/$name"
+    done
     truncate -s 66M "$disk"
     # "Linux root (x86-64)" of the discoverable partitions.
     echo 'start=1MiB, size=64MiB, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709' | run sfdisk -q --label gpt "$disk"
