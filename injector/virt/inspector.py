@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from injector import wire
-from injector.errors import GuestError, GuestUnreadable, HostError, ImageUnavailable, InjectorError
+from injector.errors import GuestError, HostError, ImageUnavailable, InjectorError
 from injector.inject.channel import GuestDisk
+from injector.inject.partition.checking import checked
 from injector.inject.partition.door import Door
 from injector.inject.partition.errand import Survey
-from injector.model.facts import ImageFacts, Partition, Root
-from injector.model.hostile import one_line
+from injector.model.facts import ImageFacts
 from injector.model.image import Image
 from injector.system import files
 
@@ -35,28 +36,32 @@ SLOW = frozenset({"guestfs"})
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _WAIT = 600.0
 _BREATH = 300.0
-_MOST_PARTITIONS = 256
-_LABEL, _WORD, _TEXT = 255, 64, 1000
+_KEPT_UNUSED = 90 * 86400.0
+_LONGEST_DOUBT = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Facts of one digest, and which back ends have answered; ``told``: whether the dispatcher has them."""
+    """Facts of one digest, and which back ends have answered."""
 
     facts: ImageFacts
     asked: frozenset[str] = frozenset()
-    told: bool = False
+
+
+_NOTHING = Known(ImageFacts("none"))
 
 
 class Inspector:
     """Safe to ask from many threads; those that ask for one image wait for one look.
 
-    ``directory`` is made; what lies in it is lost without harm. ``doors`` in the operator's order.
+    ``directory`` is made; what lies in it is lost without harm, and removed when unused for three months. ``doors`` in
+    the operator's order.
     """
 
     def __init__(self, directory: Path, doors: Sequence[Door], tell: Tell) -> None:
         files.make_directory(directory, 0o700)
         files.sweep(directory)
+        _remove_unused(directory)
         self._directory = directory
         self._doors = tuple(doors)
         self._tell = tell
@@ -64,61 +69,69 @@ class Inspector:
         self._turns: dict[str, threading.Lock] = {}
         self._known: dict[str, Known] = {}
         self._failed: dict[tuple[str, str], _Failed] = {}
+        self._told: dict[str, ImageFacts] = {}
 
     def facts(self, image: Image, base: Path, *, thorough: bool) -> ImageFacts:
         """What is in the image whose bytes are at ``base``.
 
-        A quick look asks no slow back end and never raises: what it does not find out is unknown, with the doubt. A
+        A quick look asks no slow back end and never fails: what it does not find out is unknown, with the doubt. A
         ``thorough`` one asks all of them until one has found the root; HostError when none has and one was hindered.
         """
         digest = _digest(image)
         try:
-            with self._turn(digest):
-                known = self._look(digest, image, base, thorough=thorough)
-                known = self._pass_on(digest, known)
-        except HostError as error:
+            known = self._looked(digest, GuestDisk(None, base, image.disk_format.value), thorough=thorough)
+        except InjectorError as error:
             if thorough:
                 raise
-            return ImageFacts("none", doubt=error.message)
-        return known.facts
+            LOG.warning("image %s: not looked into: %s (%s)", digest, error, error.detail or "-")
+            return replace(_NOTHING.facts, doubt=error.message)
+        facts = self._doubted(digest, known.facts)
+        if known.asked or self._given_up(digest):
+            self._pass_on(digest, facts)
+        return facts
 
     def known(self, image: Image) -> ImageFacts | None:
         """What was found out so far; nothing is done."""
-        found = None if image.sha256 is None else self._recall(_digest(image))
-        return None if found is None else found.facts
-
-    def forget(self, digest: str) -> None:
-        """Of bytes that are not on this host any more."""
-        with self._mutex:
-            self._known.pop(digest, None)
-            self._turns.pop(digest, None)
-        self._path(digest).unlink(missing_ok=True)
+        found = None if image.sha256 is None else self._recall(image.sha256)
+        return None if found is None else self._doubted(image.sha256 or "", found.facts)
 
     # looking
 
-    def _look(self, digest: str, image: Image, base: Path, *, thorough: bool) -> Known:
-        known = self._recall(digest) or Known(ImageFacts("none"))
-        disk, hindered = GuestDisk(None, base, image.disk_format.value), None
-        for door in self._doors:
-            if known.facts.root is not None:
-                break
-            if door.name in known.asked or (door.name in SLOW and not thorough):
-                continue
+    def _looked(self, digest: str, disk: GuestDisk, *, thorough: bool) -> Known:
+        known = self._recall(digest) or _NOTHING
+        if not self._to_ask(digest, known, thorough=thorough):
+            return known
+        with self._turn(digest):
+            return self._look(digest, disk, thorough=thorough)
+
+    def _look(self, digest: str, disk: GuestDisk, *, thorough: bool) -> Known:
+        known, hindered = self._recall(digest) or _NOTHING, None
+        for door in self._to_ask(digest, known, thorough=thorough):
             try:
-                known = self._ask(door, digest, disk, known, thorough=thorough)
+                known = self._ask(door, digest, disk, known)
             except HostError as error:
                 hindered = hindered or error
-        if known.facts.root is None and thorough and hindered is not None:
+            if known.facts.root is not None:
+                return known
+        if thorough and hindered is not None:
             raise hindered
-        return replace(known, facts=self._doubted(digest, known.facts))
+        return known
 
-    def _ask(self, door: Door, digest: str, disk: GuestDisk, known: Known, *, thorough: bool) -> Known:
+    def _to_ask(self, digest: str, known: Known, *, thorough: bool) -> tuple[Door, ...]:
+        """Nobody once the root is known; else those that have not answered and may do so now."""
+        if known.facts.root is not None:
+            return ()
+        some = (door for door in self._doors if door.name not in known.asked and (thorough or door.name not in SLOW))
+        return tuple(door for door in some if self._may_answer(digest, door.name, thorough=thorough))
+
+    def _may_answer(self, digest: str, name: str, *, thorough: bool) -> bool:
+        failed = self._failed.get((digest, name))
+        return failed is None or failed.is_over(thorough=thorough)
+
+    def _ask(self, door: Door, digest: str, disk: GuestDisk, known: Known) -> Known:
         """What is known with this one's answer. What it fails at is remembered, a host's trouble for a while only."""
-        failed = self._failed.get((digest, door.name))
-        if failed is not None and failed.counts(thorough=thorough):
-            return known
         try:
-            found = checked(door.send(Survey(), disk).facts)
+            found = replace(checked(door.send(Survey(), disk).facts), back_end=door.name)
         except (GuestError, HostError) as error:
             final = isinstance(error, GuestError)
             self._failed[digest, door.name] = _Failed(f"{door.name}: {error.message}", final)
@@ -126,19 +139,21 @@ class Inspector:
             if final:
                 return known
             raise
-        best = found if not known.asked or found.tells_more_than(known.facts) else known.facts
-        if best is found and found.root is None and known.facts.doubt:
-            best = replace(found, doubt=_joined(known.facts.doubt, found.doubt))
-        return self._keep(digest, Known(best, known.asked | {door.name}))
+        self._failed.pop((digest, door.name), None)
+        return self._keep(digest, Known(_better(known, found), known.asked | {door.name}))
 
     def _doubted(self, digest: str, facts: ImageFacts) -> ImageFacts:
         """With what hindered those who did not look, where that matters."""
         if facts.root is not None:
             return facts
-        why = [failed.doubt for (whose, _), failed in self._failed.items() if whose == digest]
+        why = [failed.doubt for (whose, _), failed in tuple(self._failed.items()) if whose == digest]
         return replace(facts, doubt=_joined(facts.doubt, *why))
 
-    # what is kept
+    def _given_up(self, digest: str) -> bool:
+        """Whether somebody has looked and seen that nothing can be found out."""
+        return any(whose == digest and failed.final for (whose, _), failed in tuple(self._failed.items()))
+
+    # what is kept, and told
 
     def _recall(self, digest: str) -> Known | None:
         with self._mutex:
@@ -150,8 +165,10 @@ class Inspector:
 
     def _read(self, digest: str) -> Known | None:
         """None as well for what another release has found, or what a crash has left."""
+        path = self._path(digest)
         try:
-            kept = wire.from_clear(self._path(digest).read_bytes(), _Kept)
+            kept = wire.from_clear(path.read_bytes(), _Kept)
+            os.utime(path)
         except (OSError, ValueError):
             return None
         return kept.known if kept.rules == RULES else None
@@ -169,16 +186,16 @@ class Inspector:
     def _path(self, digest: str) -> Path:
         return self._directory / f"{digest}.json"
 
-    def _pass_on(self, digest: str, known: Known) -> Known:
-        """Once; a dispatcher that does not answer now is told with the next boot."""
-        if known.told or not known.asked:
-            return known
+    def _pass_on(self, digest: str, facts: ImageFacts) -> None:
+        """Once a start and when it has changed; a dispatcher that does not answer now is told with the next boot."""
+        if self._told.get(digest) == facts:
+            return
         try:
-            self._tell(digest, known.facts)
+            self._tell(digest, facts)
         except InjectorError as error:
             LOG.warning("image %s: what was found in it could not be told: %s", digest, error)
-            return known
-        return self._keep(digest, replace(known, told=True))
+        else:
+            self._told[digest] = facts
 
     @contextmanager
     def _turn(self, digest: str) -> Iterator[None]:
@@ -208,9 +225,9 @@ class _Failed:
     final: bool
     at: float = field(default_factory=time.monotonic)
 
-    def counts(self, *, thorough: bool) -> bool:
-        """Whether it is not tried again: who needs to know tries in spite of a host's trouble."""
-        return self.final or (not thorough and time.monotonic() - self.at < _BREATH)
+    def is_over(self, *, thorough: bool) -> bool:
+        """Whether it is tried again: who needs to know tries in spite of a host's trouble."""
+        return not self.final and (thorough or time.monotonic() - self.at >= _BREATH)
 
 
 def _digest(image: Image) -> str:
@@ -219,55 +236,20 @@ def _digest(image: Image) -> str:
     return image.sha256
 
 
+def _better(known: Known, found: ImageFacts) -> ImageFacts:
+    """Of two that have not found the root, the one that knows more, with the doubts of both."""
+    if not known.asked or found.root is not None:
+        return found
+    best = found if found.tells_more_than(known.facts) else known.facts
+    return replace(best, doubt=_joined(known.facts.doubt, found.doubt))
+
+
 def _joined(*doubts: str | None) -> str | None:
-    return "; ".join(dict.fromkeys(doubt for doubt in doubts if doubt))[:_TEXT] or None
+    return "; ".join(dict.fromkeys(doubt for doubt in doubts if doubt))[:_LONGEST_DOUBT] or None
 
 
-def checked(facts: ImageFacts) -> ImageFacts:
-    """What a process says that has read a stranger's disk: bounded, harmless to print, and nothing that cannot be.
-
-    GuestUnreadable for what no partition table says.
-    """
-    roots = (facts.root,) if facts.root is not None else ()
-    if len(facts.partitions) > _MOST_PARTITIONS or not all(_possible(one) for one in (*facts.partitions, *roots)):
-        raise GuestUnreadable("what was read as its partition table cannot be one")
-    return replace(
-        facts,
-        table=one_line(facts.table, _WORD),
-        partitions=tuple(_harmless(one) for one in facts.partitions),
-        root=None if facts.root is None else _harmless_root(facts.root),
-        os=_text(facts.os, _WORD),
-        os_version=_text(facts.os_version, _WORD),
-        agent_seen=_text(facts.agent_seen, _LABEL),
-        selinux=_text(facts.selinux, _WORD),
-        back_end=_text(facts.back_end, _WORD),
-        doubt=_text(facts.doubt, _TEXT),
-    )
-
-
-def _possible(place: Partition | Root) -> bool:
-    number = place.number if isinstance(place, Partition) else place.partition
-    return 0 <= number < 2**16 and place.start >= 0 and place.size > 0 and place.start + place.size < 2**63
-
-
-def _harmless(partition: Partition) -> Partition:
-    return replace(
-        partition,
-        type=one_line(partition.type, _WORD),
-        name=_text(partition.name, _LABEL),
-        filesystem=_text(partition.filesystem, _WORD),
-        label=_text(partition.label, _LABEL),
-        uuid=_text(partition.uuid, _WORD),
-    )
-
-
-def _harmless_root(root: Root) -> Root:
-    """A volume is a name for libguestfs, and goes back to it as it came."""
-    found_by, volume = one_line(root.found_by, _LABEL), root.volume
-    if volume is not None and (len(volume) > _LABEL or one_line(volume, _LABEL) != volume):
-        raise GuestUnreadable("the name of its root's volume is no name")
-    return replace(root, filesystem=one_line(root.filesystem, _WORD), found_by=found_by)
-
-
-def _text(text: str | None, limit: int) -> str | None:
-    return None if text is None else one_line(text, limit)
+def _remove_unused(directory: Path) -> None:
+    for path in directory.glob("*.json"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _KEPT_UNUSED:
+                path.unlink()
