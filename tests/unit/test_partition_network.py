@@ -175,3 +175,9 @@ def test_name_servers_are_written_where_no_program_of_the_guest_does() -> None:
         linked.link("/etc/resolv.conf", target)
         assert "/etc/resolv.conf" not in written(linked, stack)
     assert "/etc/resolv.conf" not in written(a_guest(), NetworkStack.NETWORK_MANAGER)
+
+
+@pytest.mark.parametrize("text", [b"", b"[Match]\n", b"[Match]\nName=eth0\n[Network]\nAddress=192.0.2.1/24\n", b"\xff"])
+def test_a_file_that_the_guest_has_changed_is_unreadable_and_no_error_of_ours(text: bytes) -> None:
+    with pytest.raises(Unreadable):
+        addresses_told({"/etc/systemd/network/10-injector-0.network": text}, (a.a_nic(),))

@@ -65,7 +65,8 @@ def _of_networkd(files: Mapping[str, bytes], _nics: Collection[Nic]) -> Pairs:
     """Its keys may be there more than once, which is no ini file."""
     for text in files.values():
         pairs = [line.partition("=")[::2] for line in text.decode().splitlines()]
-        mac = next(value for key, value in pairs if key == "MACAddress")
+        # Not by next(): the end of an iterator would end this one too, as an error that nobody expects.
+        mac = dict(reversed(pairs))["MACAddress"]
         yield from ((mac, value) for key, value in pairs if key == "Address")
 
 
