@@ -29,7 +29,8 @@ class Image:
     """``size`` and ``virtual_size`` in bytes, ``sha256`` in hex; all None until the bytes have arrived.
 
     ``properties`` are Glance's free ones: ``kernel_id``, ``ramdisk_id``, ``hw_machine_type``, ``hw_disk_bus``,
-    ``hw_cdrom_bus``, ``hw_vif_model``, ``hw_firmware_type``, ``os_type``, ``os_command_line``, ``img_config_drive``.
+    ``hw_cdrom_bus``, ``hw_vif_model``, ``hw_firmware_type``, ``os_type``, ``os_command_line``, ``img_config_drive``,
+    ``os_admin_user``; and ours, ``injector_agent``.
     """
 
     id: str
