@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.daemon import Daemon, a_daemon
 
 GUESTS = Path(os.environ.get("INJECTOR_TEST_GUESTS", "/var/lib/injector-devstack/guests"))
+
+# A daemon that writes into the partitions of its guests, by its own means only.
+INJECTING: dict[str, dict[str, Any]] = {
+    "DEFAULT": {"force_config_drive": False},
+    "libvirt": {"inject_partition": -1, "inject_key": True, "inject_password": True, "shutdown_timeout": 15},
+    "injection": {"filesystems": "ext"},
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,13 +38,20 @@ class House:
     network: str
 
 
-def add_tiny(daemon: Daemon) -> str:
-    """The tiny guest as Nova has such images: kernel and ramdisk are images of their own."""
+def add_tiny(daemon: Daemon, disk: str = "root", options: str = "") -> str:
+    """The tiny guest as Nova has such images, kernel and ramdisk apart; ``options`` for its kernel."""
     tiny = GUESTS / "tiny"
     kernel = daemon.add_image("tiny-kernel", tiny / "vmlinuz", "aki")
     ramdisk = daemon.add_image("tiny-ramdisk", tiny / "initrd", "ari")
-    properties = {"kernel_id": kernel, "ramdisk_id": ramdisk, "os_command_line": "console=ttyS0 quiet"}
-    return daemon.add_image("tiny", tiny / "root.qcow2", "qcow2", **properties)
+    properties = {"kernel_id": kernel, "ramdisk_id": ramdisk, "os_command_line": f"console=ttyS0 quiet{options}"}
+    return daemon.add_image("tiny", tiny / f"{disk}.qcow2", "qcow2", **properties)
+
+
+def raw_disk(daemon: Daemon, server_id: str, path: Path) -> Path:
+    """A raw copy of a guest's disk, for readers of file systems; the guest may run, if it leaves its disk alone."""
+    overlay = daemon.state / "instances" / server_id / "disk"
+    subprocess.run(["qemu-img", "convert", "-U", "-f", "qcow2", "-O", "raw", overlay, path], check=True)
+    return path
 
 
 def furnish(daemon: Daemon) -> House:

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import select
 import subprocess
-import time
-import tty
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +13,7 @@ import pytest
 
 from tests.daemon import Daemon, a_daemon, b64
 from tests.system.conftest import GUESTS, House
+from tests.system.logins import over_ssh, said_at_the_console
 
 BINARY = bytes(range(256)) * 16
 TEXT = "hello from the host\n"
@@ -129,40 +126,6 @@ def test_what_was_asked_is_what_the_guest_has(daemon: Daemon, key: Path, kind: t
     assert "uid=0(root)" in said_at_the_console(server_id, *words)
     daemon.delete(server_id)
     daemon.wait_until_gone(server_id)
-
-
-def over_ssh(server: Any, key: Path, command: str) -> str:
-    """What a command printed that the image's default user ran."""
-    port = server["injector:forwards"][0]["host_port"]
-    options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes")
-    ssh = ["ssh", "-i", str(key), "-p", str(port), *(f"-o{option}" for option in options), "debian@127.0.0.1", command]
-    ended = subprocess.run(ssh, capture_output=True, text=True, check=False, timeout=120)
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
-
-
-def said_at_the_console(server_id: str, *dialogue: tuple[str, str]) -> str:
-    """As a person at the serial console does: wait for each prompt, type the answer; what came after the last."""
-    tty_path = subprocess.run(["virsh", "ttyconsole", server_id], capture_output=True, text=True, check=True).stdout
-    console = os.open(tty_path.strip(), os.O_RDWR | os.O_NOCTTY)
-    try:
-        tty.setraw(console)
-        os.write(console, b"\n")
-        for prompt, answer in dialogue:
-            read_until(console, prompt)
-            os.write(console, answer.encode() + b"\n")
-        return read_until(console, "END OF DIALOGUE")
-    finally:
-        os.close(console)
-
-
-def read_until(console: int, prompt: str, seconds: float = 60) -> str:
-    seen, deadline = "", time.monotonic() + seconds
-    while prompt not in seen:
-        ready, _, _ = select.select([console], [], [], max(0, deadline - time.monotonic()))
-        assert ready, f"no {prompt!r} in {seen!r}"
-        seen += os.read(console, 4096).decode(errors="replace")
-    return seen
 
 
 def test_a_guest_that_cannot_see_its_drive_says_so(house: House) -> None:
