@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from injector.errors import Conflict, GuestUnreadable, ItemRefused, NotFound
+from injector.errors import Conflict, GuestUnreadable, ItemRefused, NotFound, Undeliverable
 from injector.inject.plan import canonical
 from injector.model.facts import Agent
 from injector.model.host import InjectionPolicy
@@ -162,6 +162,30 @@ def test_a_preview_names_the_files_and_writes_none(stage: Stage, tmp_path: Path)
     assert preview.plan.back_ends[0] == "ext"
     assert {file.path for file in preview.files} >= {"/root/.ssh/authorized_keys", "/meta.js"}
     assert stage.driver.local() == frozenset()
+
+
+def test_a_preview_of_an_image_that_was_booted_before_says_which_file_system_and_who_edits_it(
+    stage: Stage, tmp_path: Path
+) -> None:
+    instance = guest_of(stage, a_root(tmp_path), *ITEMS[:2])
+    before = stage.preview(instance).plan
+    assert (before.filesystem, before.partition) == (None, None)
+    built = stage.spawn(instance).plan
+    after = stage.preview(replace(stage.instance(image=instance.image, items=ITEMS[:2]), key=a.a_key())).plan
+    assert (after.filesystem, after.partition, after.back_ends) == ("ext4", 0, built.back_ends)
+    assert after.reason == built.reason
+
+
+def test_the_first_boot_finds_out_that_nothing_would_read_a_drive(stage: Stage, tmp_path: Path) -> None:
+    instance = replace(guest_of(stage, a_root(tmp_path), ITEMS[1]), config_drive=True)
+    with pytest.raises(
+        Undeliverable, match=r"metadata cannot be delivered: the image has no agent.*injector_agent=yes"
+    ):
+        stage.spawn(instance)
+    assert stage.driver.local() == frozenset()
+    assert stage.records.facts[str(instance.image.sha256)].agent is Agent.NO
+    with_ramdisk = replace(instance.image, properties={"ramdisk_id": a.INSTANCE_ID})
+    assert stage.spawn(replace(instance, image=with_ramdisk)).plan.channel is ChannelKind.CONFIG_DRIVE
 
 
 def test_a_drive_leaves_the_root_disk_alone_whatever_partitions_are_for(stage: Stage, tmp_path: Path) -> None:
