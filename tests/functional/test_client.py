@@ -16,6 +16,7 @@ from injector.client.exits import Exit
 from tests.builders import PUBLIC_KEY
 from tests.crafted import qemu_img
 from tests.daemon import Daemon, a_daemon
+from tests.guest_disks import make_ext
 
 EVERY_BYTE = bytes(range(256))
 
@@ -173,6 +174,54 @@ def test_an_image_that_is_not_what_it_claims_leaves_no_record(furnished: Command
     done = furnished("image", "create", "fake", "--file", str(tmp_path / "fake"), code=Exit.REFUSED)
     assert "qcow2" in done.stderr
     assert "fake" not in [row["Name"] for row in furnished.json("image", "list")]
+
+
+def test_an_image_tells_what_its_first_boot_found_in_it(furnished: Command, tmp_path: Path) -> None:
+    bare = tmp_path / "bare.raw"
+    make_ext(bare, size=8 * 1024**2, start=0, options=("-L", "cirros-rootfs"))
+    furnished("image", "create", "bare", "--file", str(bare), "--disk-format", "raw")
+    before = furnished.json("image", "show", "bare")
+    assert (before["looked_into"], before["root"]) == (False, None)
+    furnished("boot", "--image", "bare", "--flavor", "tiny", "--nic", "none", "--wait", "looked-into")
+    found = furnished.json("image", "show", "bare")
+    assert (found["looked_into"], found["partition_table"], found["back_end"]) == (True, "none", "ext")
+    assert (found["root"]["partition"], found["root"]["filesystem"]) == (0, "ext4")
+    assert found["agent"] == "unknown", "nothing is in it that could be a system"
+    table = furnished("image", "show", "bare").stdout
+    assert "the whole disk: ext4, 9.0 MiB at 0 B, label cirros-rootfs" in table
+    assert "ext4, the whole disk, by its label" in table
+    furnished("delete", "--wait", "looked-into")
+    furnished("image", "delete", "bare")
+
+
+def test_a_drive_that_nothing_would_read_is_refused_at_once_after_the_first_boot_found_out(
+    furnished: Command, tmp_path: Path
+) -> None:
+    for name, text in {"etc/os-release": "ID=debian\nVERSION_ID=12\n", "sbin/init": "#!/bin/sh\n"}.items():
+        (tmp_path / "tree" / name).parent.mkdir(parents=True)
+        (tmp_path / "tree" / name).write_text(text)
+    make_ext(tmp_path / "old.raw", size=8 * 1024**2, start=0, tree=tmp_path / "tree")
+    upload = ("--file", str(tmp_path / "old.raw"), "--disk-format", "raw")
+    furnished("image", "create", "old", *upload)
+    words = ("--flavor", "tiny", "--nic", "none", "--meta", "role=web", "--wait")
+    first = furnished("boot", "--image", "old", *words, "first", code=Exit.BOOT_FAILED)
+    assert "metadata cannot be delivered: the image has no agent" in first.stderr
+    again = furnished("boot", "--image", "old", *words, "again", code=Exit.REFUSED)
+    assert "metadata cannot be delivered: the image has no agent" in again.stderr
+    assert furnished.json("list", "--name", "again") == []
+    shown = furnished.json("image", "show", "old")
+    assert (shown["os"], shown["os_version"], shown["agent"]) == ("debian", "12", "no")
+    furnished("image", "create", "told", *upload, "--property", "injector_agent=yes")
+    assert furnished.json("image", "show", "told")["looked_into"] is True, "the bytes are known"
+    assert furnished.json("boot", "--image", "told", *words, "told")["status"] == "ACTIVE"
+    furnished("delete", "--wait", "first", "told")
+    furnished("image", "delete", "old", "told")
+
+
+def test_hosts_are_listed_and_name_no_back_end_where_partition_injection_is_off(furnished: Command) -> None:
+    (host,) = furnished.json("host", "list")
+    assert (host["Virtualisation"], host["Back ends"]) == ("test", [])
+    assert furnished.json("host", "show", host["Name"])["back_ends"] == []
 
 
 def test_images_flavors_keys_and_networks_come_and_go(furnished: Command, disk: Path, tmp_path: Path) -> None:
