@@ -120,10 +120,10 @@ class Bytes:
 
     _MOST = 1024 * 1024
 
-    def __init__(self, handle: Handle, device: str) -> None:
+    def __init__(self, handle: Handle, device: str, size: int) -> None:
         self._handle = handle
         self._device = device
-        self.size: int = require(handle.blockdev_getsize64, device)
+        self.size = size
 
     def read(self, start: int, length: int) -> bytes:
         """Exactly ``length`` bytes; GuestUnreadable beyond the end."""

@@ -20,6 +20,7 @@ _NOTHING = frozenset({errno.ENOENT, errno.ENOTDIR})
 _NO_LABEL = frozenset({errno.ENODATA, errno.EOPNOTSUPP})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _SAYS_NO = frozenset({errno.ENAMETOOLONG, errno.EPERM, errno.EACCES, errno.EMLINK, errno.EFBIG, errno.EOPNOTSUPP})
+_FORBIDDING = "ai"
 _IN_ONE_MESSAGE = 1024 * 1024  # the appliance's protocol ends at 4 MiB; what is longer is sent as a file
 _UNLIMITED = 2**31
 _MOST_NAMES = 16 * 1024 * 1024
@@ -29,10 +30,11 @@ _KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: K
 class GuestfsFiles:
     """``GuestFiles`` over a handle that has the root mounted on ``/``. What is written is on the overlay at once."""
 
-    def __init__(self, handle: Handle, filesystem: str, stamp: int) -> None:
+    def __init__(self, handle: Handle, filesystem: str, stamp: int, *, writable: bool) -> None:
         self._handle = handle
         self._filesystem = filesystem
         self._stamp = stamp
+        self._writable = writable
         self._directories = {"/"}  # seen to be real ones; nobody else changes this guest meanwhile
 
     @property
@@ -54,7 +56,7 @@ class GuestfsFiles:
     def read(self, path: str, limit: int) -> bytes:
         entry = self._require(path, Kind.FILE)
         if entry.size > limit:
-            raise ItemRefused(f"'{shown(path)}' is longer than {limit} bytes")
+            raise ItemRefused(f"{shown(path)} has {entry.size} bytes, more than {limit}")
         content = bytearray()
         while len(content) < entry.size:
             left = min(entry.size - len(content), _IN_ONE_MESSAGE)
@@ -71,13 +73,15 @@ class GuestfsFiles:
         return Room(found["bavail"] * found["frsize"], inodes, found["bsize"])
 
     def make_directory(self, path: str, attributes: Attributes) -> None:
-        self._require(parent(path), Kind.DIRECTORY)
+        self._require_place(path)
+        self._require_room(path, 1, 0, new=True)
         with self._saying_no(path):
             ask(self._handle.mkdir_mode, path, 0o700)
         self._settle(path, Attributes(_or(attributes.mode, 0o755), attributes.uid, attributes.gid, attributes.label))
         self._touch(parent(path))
 
     def write(self, path: str, content: bytes, attributes: Attributes) -> None:
+        self._require_writable()
         entry = self.entry(path)
         if entry is None:
             self._create(path, content, attributes)
@@ -85,20 +89,19 @@ class GuestfsFiles:
             self._rewrite(path, entry, content, attributes)
 
     def change(self, path: str, attributes: Attributes) -> None:
-        entry = self.entry(path)
-        if entry is None:
-            raise GuestUnreadable(f"'{shown(path)}' is gone")
+        self._require_writable()
+        entry = self._require(path)
         if entry.kind is Kind.LINK:
-            raise GuestUnreadable(f"'{shown(path)}' is a link")
-        self._change(path, entry, attributes)
+            raise ItemRefused(f"{shown(path)} is a link")
+        with self._lifted(path, entry):
+            self._change(path, entry, attributes)
 
     def close(self) -> None:
-        require(self._handle.sync)
         require(self._handle.umount_all)
 
     def _create(self, path: str, content: bytes, attributes: Attributes) -> None:
-        self._require(parent(path), Kind.DIRECTORY)
-        self._require_room(path, len(content), 0)
+        self._require_place(path)
+        self._require_room(path, len(content), 0, new=True)
         with self._saying_no(path):
             ask(self._handle.touch, path)
         self._fill(path, content)
@@ -107,12 +110,30 @@ class GuestfsFiles:
 
     def _rewrite(self, path: str, entry: Entry, content: bytes, attributes: Attributes) -> None:
         if entry.kind is not Kind.FILE:
-            raise ItemRefused(f"'{shown(path)}' is no file")
+            raise ItemRefused(f"{shown(path)} is no regular file")
         self._require_plain(path)
         self._require_room(path, len(content), 512 * require(self._handle.lstatns, path)["st_blocks"])
-        self._fill(path, content)
-        self._change(path, entry, attributes)
-        self._touch(path)
+        with self._lifted(path, entry):
+            self._fill(path, content)
+            self._change(path, entry, attributes)
+            self._touch(path)
+
+    @contextlib.contextmanager
+    def _lifted(self, path: str, entry: Entry) -> Iterator[None]:
+        """What is marked immutable or append-only is changed all the same, and marked again."""
+        marks = self._marks(path) if entry.kind in (Kind.FILE, Kind.DIRECTORY) else ""
+        if marks:
+            require(self._handle.set_e2attrs, path, marks, clear=True)
+        yield
+        if marks:
+            require(self._handle.set_e2attrs, path, marks)
+
+    def _marks(self, path: str) -> str:
+        try:
+            found = str(ask(self._handle.get_e2attrs, path))
+        except Refusal:  # not every file system has such marks
+            return ""
+        return "".join(mark for mark in found if mark in _FORBIDDING)
 
     def _fill(self, path: str, content: bytes) -> None:
         """Whoever gets here has been told that there is room: what fails now has left half of it behind."""
@@ -122,8 +143,6 @@ class GuestfsFiles:
             else:
                 self._upload(path, content)
         except Refusal as refusal:
-            if refusal.errno in (errno.EPERM, errno.EACCES):
-                raise ItemRefused(f"'{shown(path)}' may not be written: {refusal.text}") from refusal
             raise GuestUnreadable(f"'{shown(path)}' was not written whole: {refusal.text}") from refusal
 
     def _upload(self, path: str, content: bytes) -> None:
@@ -133,12 +152,24 @@ class GuestfsFiles:
             file.flush()
             ask(self._handle.upload, f"/proc/self/fd/{descriptor}", path)
 
-    def _require_room(self, path: str, length: int, held: int) -> None:
+    def _require_room(self, path: str, length: int, held: int, *, new: bool = False) -> None:
         """Before anything is touched: a file cut short by a full disk cannot be taken back."""
         room = self.room()
-        blocks = -(-length // room.block) * room.block
-        if blocks > room.bytes + held:
-            raise ItemRefused(f"the guest's file system has no room for '{shown(path)}' ({length} bytes)")
+        if new and room.inodes < 1:
+            raise ItemRefused("the guest's file system has no free inode")
+        if -(-length // room.block) * room.block > room.bytes + held:
+            raise ItemRefused(f"the guest's file system is full: {room.bytes} bytes are free, for {shown(path)}")
+
+    def _require_writable(self) -> None:
+        if not self._writable:
+            raise ItemRefused("it was opened for reading only")
+
+    def _require_place(self, path: str) -> None:
+        """A name of its own in a directory that is there."""
+        self._require_writable()
+        if self.entry(path) is not None:
+            raise ItemRefused(f"{shown(path)} is there already")
+        self._require(parent(path), Kind.DIRECTORY)
 
     def _require_plain(self, path: str) -> None:
         """The kernel drops a program's capabilities when it is written to, and libguestfs cannot give them back."""
@@ -161,7 +192,7 @@ class GuestfsFiles:
         uid, gid = _or(attributes.uid, entry.uid), _or(attributes.gid, entry.gid)
         with self._saying_no(path):
             if (uid, gid) != (entry.uid, entry.gid):
-                ask(self._handle.lchown, uid, gid, path)
+                ask(self._handle.lchown, _signed(uid), _signed(gid), path)
             # After the owner: a change of owner takes the set-user-id bit away.
             ask(self._handle.chmod, _or(attributes.mode, entry.mode), path)
             if attributes.label is not None and attributes.label != entry.label:
@@ -223,8 +254,10 @@ class GuestfsFiles:
 
     def _require(self, path: str, kind: Kind | None = None) -> Entry:
         entry = self.entry(path)
-        if entry is None or (kind is not None and entry.kind is not kind):
-            raise GuestUnreadable(f"'{shown(path)}' is no {kind.value if kind else 'entry'}")
+        if entry is None:
+            raise ItemRefused(f"there is no {shown(path)}")
+        if kind is not None and entry.kind is not kind:
+            raise ItemRefused(f"{shown(path)} is no {'regular file' if kind is Kind.FILE else kind.value}")
         return entry
 
     def _listed(self, path: str) -> tuple[bytes, bool]:
@@ -245,7 +278,7 @@ class GuestfsFiles:
             yield
         except Refusal as refusal:
             if refusal.errno in _FULL:
-                raise ItemRefused(f"the guest's file system has no room for '{shown(path)}'") from refusal
+                raise ItemRefused(f"the guest's file system is full, at {shown(path)}") from refusal
             if refusal.errno in _SAYS_NO:
                 raise ItemRefused(f"the guest's file system refuses '{shown(path)}': {refusal.text}") from refusal
             raise GuestUnreadable(f"'{shown(path)}' cannot be written: {refusal.text}") from refusal
@@ -280,6 +313,11 @@ class _Drain:
                 if len(self._content) > _MOST_NAMES:
                     self.full = True
                     return
+
+
+def _signed(number: int) -> int:
+    """The binding takes an int where the kernel wants 32 bits without a sign."""
+    return number - (1 << 32) if number >= 1 << 31 else number
 
 
 def _or(asked: int | None, otherwise: int) -> int:

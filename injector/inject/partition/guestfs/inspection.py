@@ -8,11 +8,10 @@ from dataclasses import replace
 from injector.errors import CannotServe, GuestUnreadable
 from injector.inject.partition.guest import look_around
 from injector.inject.partition.guestfs.appliance import Bytes, Handle, Refusal, ask, require
-from injector.inject.partition.guestfs.opener import GuestfsOpener
+from injector.inject.partition.guestfs.opener import SUBVOLUME, GuestfsOpener
 from injector.inject.partition.survey import survey as survey_by_table
 from injector.model.facts import ImageFacts, Partition, Root
 
-_SUBVOLUME = "btrfsvol:"
 _BY = "libguestfs's inspection"
 
 
@@ -21,7 +20,9 @@ def survey(handle: Handle, drive: str = "/dev/sda") -> ImageFacts:
 
     Without a root, and with the reason, when inspection finds none or several.
     """
-    facts = survey_by_table(Bytes(handle, drive), GuestfsOpener(handle, drive))
+    facts = survey_by_table(
+        Bytes(handle, drive, require(handle.blockdev_getsize64, drive)), GuestfsOpener(handle, drive)
+    )
     if facts.root is not None:
         return facts
     try:
@@ -58,8 +59,8 @@ def look_into(handle: Handle, drive: str, facts: ImageFacts, root: Root) -> Imag
 def root_at(handle: Handle, drive: str, partitions: tuple[Partition, ...], mountable: str) -> Root:
     """What libguestfs calls by a name, as a place on the disk: a partition, a subvolume in one, a volume of its own."""
     device, volume = mountable, None
-    if mountable.startswith(_SUBVOLUME):
-        device, volume = "/".join(mountable.removeprefix(_SUBVOLUME).split("/")[:3]), mountable
+    if mountable.startswith(SUBVOLUME):
+        device, volume = "/".join(mountable.removeprefix(SUBVOLUME).split("/")[:3]), mountable
     filesystem = str(require(handle.vfs_type, mountable))
     numbered = re.fullmatch(re.escape(drive) + r"(\d*)", device)
     if numbered is None:

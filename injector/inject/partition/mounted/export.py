@@ -32,14 +32,18 @@ class Export:
         self._monitor = monitor
         self._node = node
         self._count = 0
-        self.directory = directory
+        self._directory = directory
+
+    @property
+    def directory(self) -> Path:
+        return self._directory
 
     @contextlib.contextmanager
     def file(self) -> Iterator[int]:
         """The disk, open to read and write; an export of its own each time, so that nothing is remembered."""
         self._count += 1
         name = f"disk{self._count}"
-        place = self.directory / name
+        place = self._directory / name
         place.touch(0o600)
         words = {"id": name, "type": "fuse", "node-name": self._node, "mountpoint": str(place), "writable": True}
         self._monitor.run([("block-export-add", {**words, "allow-other": "off"})])

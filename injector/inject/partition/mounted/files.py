@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from injector.errors import GuestUnreadable, ItemRefused
 from injector.inject.partition.filesystem import Attributes, Entry, Kind, Room
-from injector.inject.partition.mounted.kernel import open_beneath
+from injector.inject.partition.mounted.kernel import inode_flags, open_beneath, set_inode_flags
 from injector.inject.partition.paths import parent, shown
 from injector.model.hostile import one_line
 
@@ -20,6 +20,9 @@ _NOTHING = frozenset({errno.ENOENT, errno.ENOTDIR})
 _NO_ATTRIBUTE = frozenset({errno.ENODATA, errno.EOPNOTSUPP})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _SAYS_NO = frozenset({errno.ENAMETOOLONG, errno.EPERM, errno.EACCES, errno.EMLINK, errno.EFBIG, errno.EOPNOTSUPP})
+_FORBIDDING = 0x10 | 0x20
+"""FS_IMMUTABLE_FL and FS_APPEND_FL."""
+
 _UNLIMITED = 2**31
 _CHUNK = 1024 * 1024
 _KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.LINK}
@@ -28,11 +31,12 @@ _KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: K
 class MountedFiles:
     """``GuestFiles`` below the directory open as ``root``; ``finish`` has everything on the disk and unmounts."""
 
-    def __init__(self, root: int, filesystem: str, stamp: int, finish: Callable[[], None]) -> None:
+    def __init__(self, root: int, filesystem: str, stamp: int, finish: Callable[[], None], *, writable: bool) -> None:
         self._root = root
         self._filesystem = filesystem
         self._stamp = stamp
         self._finish = finish
+        self._writable = writable
 
     @property
     def filesystem(self) -> str:
@@ -48,17 +52,18 @@ class MountedFiles:
             raise _translated(error, path) from error
 
     def names(self, path: str) -> Iterator[str]:
+        self._require(path, Kind.DIRECTORY)
         directory = os.O_RDONLY | os.O_DIRECTORY
         with self._translating(path), self._opened(path, directory) as descriptor, os.scandir(descriptor) as found:
             for entry in found:
                 yield entry.name
 
     def read(self, path: str, limit: int) -> bytes:
-        self._require_file(path)
+        self._require(path, Kind.FILE)
         with self._translating(path), self._opened(path, os.O_RDONLY) as descriptor:
             size = _require_regular(descriptor, path).st_size
             if size > limit:
-                raise ItemRefused(f"'{shown(path)}' is longer than {limit} bytes")
+                raise ItemRefused(f"{shown(path)} has {size} bytes, more than {limit}")
             content = b"".join(iter(lambda: os.read(descriptor, min(_CHUNK, size)), b"")) if size else b""
             if len(content) != size:
                 raise GuestUnreadable(f"'{shown(path)}' is not of the length it says")
@@ -71,6 +76,8 @@ class MountedFiles:
         return Room(found.f_bavail * found.f_frsize, inodes, found.f_bsize)
 
     def make_directory(self, path: str, attributes: Attributes) -> None:
+        self._require_place(path)
+        self._require_room(path, 1, 0, new=True)
         with self._translating(path), self._above(path) as (above, name):
             os.mkdir(name, 0o700, dir_fd=above)
             with self._opened(path, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
@@ -78,19 +85,25 @@ class MountedFiles:
             self._touch(above)
 
     def write(self, path: str, content: bytes, attributes: Attributes) -> None:
+        self._require_writable()
         entry = self.entry(path)
         if entry is None:
             self._create(path, content, attributes)
         elif entry.kind is not Kind.FILE:
-            raise ItemRefused(f"'{shown(path)}' is no file")
+            raise ItemRefused(f"{shown(path)} is no regular file")
         else:
-            self._rewrite(path, content, attributes)
+            self._rewrite(path, entry, content, attributes)
 
     def change(self, path: str, attributes: Attributes) -> None:
-        with self._translating(path), self._opened(path, os.O_PATH) as descriptor:
-            entry = _entry(descriptor)
-            if entry.kind is Kind.LINK:
-                raise GuestUnreadable(f"'{shown(path)}' is a link")
+        self._require_writable()
+        entry = self._require(path)
+        if entry.kind is Kind.LINK:
+            raise ItemRefused(f"{shown(path)} is a link")
+        with (
+            self._translating(path),
+            self._lifted(path, entry),
+            self._opened(path, os.O_PATH) as descriptor,
+        ):
             _change(descriptor, entry, attributes)
 
     def close(self) -> None:
@@ -98,18 +111,22 @@ class MountedFiles:
             self._finish()
 
     def _create(self, path: str, content: bytes, attributes: Attributes) -> None:
+        self._require_place(path)
+        self._require_room(path, len(content), 0, new=True)
         with self._translating(path), self._above(path) as (above, _):
-            self._require_room(path, len(content), 0)
             with self._opened(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600) as descriptor:
                 _fill(descriptor, content, path)
                 self._settle(descriptor, attributes, 0o644)
             self._touch(above)
 
-    def _rewrite(self, path: str, content: bytes, attributes: Attributes) -> None:
-        with self._translating(path), self._opened(path, os.O_RDWR) as descriptor:
+    def _rewrite(self, path: str, entry: Entry, content: bytes, attributes: Attributes) -> None:
+        with (
+            self._translating(path),
+            self._lifted(path, entry),
+            self._opened(path, os.O_RDWR) as descriptor,
+        ):
             found = _require_regular(descriptor, path)
             self._require_room(path, len(content), 512 * found.st_blocks)
-            entry = _entry(descriptor)
             # The kernel drops a program's capabilities when it is written to.
             capability = _attribute(descriptor, _CAPABILITY)
             _fill(descriptor, content, path)
@@ -118,17 +135,48 @@ class MountedFiles:
                 os.setxattr(descriptor, _CAPABILITY, capability)
             self._touch(descriptor)
 
-    def _require_room(self, path: str, length: int, held: int) -> None:
+    @contextlib.contextmanager
+    def _lifted(self, path: str, entry: Entry) -> Iterator[None]:
+        """What is marked immutable or append-only is changed all the same, and marked again."""
+        if entry.kind not in (Kind.FILE, Kind.DIRECTORY):
+            yield
+            return
+        with self._opened(path, os.O_RDONLY) as descriptor:
+            marks = inode_flags(descriptor)
+            if marks is None or not marks & _FORBIDDING:
+                yield
+                return
+            set_inode_flags(descriptor, marks & ~_FORBIDDING)
+            yield
+            set_inode_flags(descriptor, marks)
+
+    def _require_room(self, path: str, length: int, held: int, *, new: bool = False) -> None:
         """Before anything is touched: a file cut short by a full disk cannot be taken back."""
         room = self.room()
+        if new and room.inodes < 1:
+            raise ItemRefused("the guest's file system has no free inode")
         if -(-length // room.block) * room.block > room.bytes + held:
-            raise ItemRefused(f"the guest's file system has no room for '{shown(path)}' ({length} bytes)")
+            raise ItemRefused(f"the guest's file system is full: {room.bytes} bytes are free, for {shown(path)}")
 
-    def _require_file(self, path: str) -> None:
+    def _require_writable(self) -> None:
+        if not self._writable:
+            raise ItemRefused("it was opened for reading only")
+
+    def _require_place(self, path: str) -> None:
+        """A name of its own in a directory that is there."""
+        self._require_writable()
+        if self.entry(path) is not None:
+            raise ItemRefused(f"{shown(path)} is there already")
+        self._require(parent(path), Kind.DIRECTORY)
+
+    def _require(self, path: str, kind: Kind | None = None) -> Entry:
         """Before it is opened: to open a device or a FIFO may do something."""
         entry = self.entry(path)
-        if entry is None or entry.kind is not Kind.FILE:
-            raise GuestUnreadable(f"'{shown(path)}' is no file")
+        if entry is None:
+            raise ItemRefused(f"there is no {shown(path)}")
+        if kind is not None and entry.kind is not kind:
+            raise ItemRefused(f"{shown(path)} is no {'regular file' if kind is Kind.FILE else kind.value}")
+        return entry
 
     def _settle(self, descriptor: int, attributes: Attributes, mode: int) -> None:
         """What is new gets all of it: a directory with set-group-id would have given it another group."""
@@ -206,7 +254,6 @@ def _fill(descriptor: int, content: bytes, path: str) -> None:
         while done < len(content):
             done += os.pwrite(descriptor, content[done : done + _CHUNK], done)
         os.ftruncate(descriptor, len(content))
-        os.fsync(descriptor)
     except OSError as error:
         why = one_line(error.strerror or "")
         raise GuestUnreadable(f"'{shown(path)}' was not written whole: {why}") from error
@@ -225,7 +272,7 @@ def _change(descriptor: int, entry: Entry, attributes: Attributes) -> None:
 
 def _translated(error: OSError, path: str) -> GuestUnreadable | ItemRefused:
     if error.errno in _FULL:
-        return ItemRefused(f"the guest's file system has no room for '{shown(path)}'")
+        return ItemRefused(f"the guest's file system is full, at {shown(path)}")
     why = one_line(os.strerror(error.errno or errno.EIO))
     if error.errno in _SAYS_NO:
         return ItemRefused(f"the guest's file system refuses '{shown(path)}': {why}")

@@ -20,6 +20,9 @@ _OPENAT2 = 437  # the same on every architecture
 _NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS, _IN_ROOT = 0x01, 0x02, 0x04, 0x10
 _HOW = struct.Struct("QQQ")
 
+_GETFLAGS, _SETFLAGS = 0x80086601, 0x40086602
+_FLAGS = struct.Struct("l")
+
 _LOOP_CONTROL = Path("/dev/loop-control")
 _CTL_GET_FREE, _CONFIGURE = 0x4C82, 0x4C0A
 _AUTOCLEAR = 4
@@ -57,6 +60,19 @@ def open_beneath(directory: int, path: str, flags: int, mode: int = 0) -> int:
     relative = os.fsencode(path.lstrip("/") or ".")
     found = _libc().syscall(_OPENAT2, directory, ctypes.c_char_p(relative), ctypes.c_char_p(how), len(how))
     return _checked(found, "open")
+
+
+def inode_flags(descriptor: int) -> int | None:
+    """FS_IOC_GETFLAGS; None where the file system has no such marks."""
+    try:
+        return int(_FLAGS.unpack(fcntl.ioctl(descriptor, _GETFLAGS, bytes(_FLAGS.size)))[0])
+    except OSError:
+        return None
+
+
+def set_inode_flags(descriptor: int, flags: int) -> None:
+    """FS_IOC_SETFLAGS."""
+    fcntl.ioctl(descriptor, _SETFLAGS, _FLAGS.pack(flags))
 
 
 def sync_file_system(descriptor: int) -> None:

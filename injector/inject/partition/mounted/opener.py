@@ -8,10 +8,10 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 from injector.errors import CannotServe, ChannelBroken, GuestUnreadable
 from injector.inject.partition.mounted import kernel
-from injector.inject.partition.mounted.export import Export
 from injector.inject.partition.mounted.files import MountedFiles
 from injector.inject.partition.mounted.kernel import Loop
 from injector.model.facts import Root
@@ -28,10 +28,19 @@ _GONE_WITHIN = 5.0
 _LOOK_AGAIN = 0.002
 
 
+class Exported(Protocol):
+    """A guest's disk as a file to be opened; ``directory`` is private to whoever mounts there."""
+
+    @property
+    def directory(self) -> Path: ...
+
+    def file(self) -> contextlib.AbstractContextManager[int]: ...
+
+
 class MountedOpener:
     """``Opener`` over a guest's disk as a file."""
 
-    def __init__(self, export: Export) -> None:
+    def __init__(self, export: Exported) -> None:
         self._export = export
 
     @property
@@ -51,7 +60,7 @@ class MountedOpener:
             _looped(file, root) as loop,
             _mounted(loop, place, driver, options, writable=writable) as mount,
         ):
-            yield MountedFiles(mount.descriptor, root.filesystem, stamp, mount.finish)
+            yield MountedFiles(mount.descriptor, root.filesystem, stamp, mount.finish, writable=writable)
 
 
 class _Mount:
