@@ -19,11 +19,14 @@ from injector.inject.partition.carry_out import carry_out
 from injector.inject.partition.errand import Inject, Injected, Look, Looked, Wanted
 from injector.inject.partition.ext.opener import ExtOpener
 from injector.inject.partition.filesystem import Opener
+from injector.inject.partition.mounted.opener import MountedOpener
 from injector.model.payload import ItemKind
 from injector.model.secret import Secret
 from tests import builders as a
 from tests import judges
+from tests.guest_appliance import Slots
 from tests.guest_disks import MIB, GuestDisk, RawDisk, debugfs, fsck, make_ext
+from tests.guest_mount import RawFile
 from tests.memory_files import PASSWD, SHADOW
 
 STAMP = 1_700_000_000
@@ -33,13 +36,31 @@ OLD_LABEL = "system_u:object_r:old_t:s0"
 FULL = 12 * MIB
 
 
+Opening = Callable[[GuestDisk], AbstractContextManager[Opener]]
+
+
 @contextmanager
 def _ext(disk: GuestDisk) -> Iterator[Opener]:
     with RawDisk(disk.path) as raw:
         yield ExtOpener(raw)
 
 
-BACK_ENDS: dict[str, Callable[[GuestDisk], AbstractContextManager[Opener]]] = {"ext": _ext}
+@contextmanager
+def _mounted(disk: GuestDisk) -> Iterator[Opener]:
+    yield MountedOpener(RawFile(disk.path, disk.path.parent))
+
+
+def _guestfs(request: pytest.FixtureRequest) -> Opening:
+    slots: Slots = request.getfixturevalue("appliance_slots")
+    return slots.opener
+
+
+BACK_ENDS: dict[str, Callable[[pytest.FixtureRequest], Opening]] = {
+    "ext": lambda _request: _ext,
+    "guestfs": _guestfs,
+    # Only root can have the kernel mount a disk.
+    **({"mounted": lambda _request: _mounted} if os.geteuid() == 0 else {}),
+}
 
 FILES = {
     "etc/passwd": PASSWD,
@@ -89,7 +110,8 @@ class Guest:
     """A disk of its own, and the back end that edits it."""
 
     disk: GuestDisk
-    opener: Callable[[GuestDisk], AbstractContextManager[Opener]]
+    opener: Opening
+    exact: bool
 
     def inject(self, *wanted: Wanted, admin_user: str | None = None) -> Injected:
         errand = Inject(self.disk.root, wanted, STAMP, nics=(a.a_nic(),), admin_user=admin_user)
@@ -100,12 +122,19 @@ class Guest:
         return answer
 
     def refuses(self, *wanted: Wanted) -> str:
-        """The reason; not a byte of the disk has changed."""
-        before = self.disk.digest()
+        """The reason; not a byte of the disk has changed, or where a kernel mounted it, not a file."""
+        before = self.state()
         with pytest.raises(ItemRefused) as refusal:
             self.inject(*wanted)
-        assert self.disk.digest() == before
+        assert self.state() == before
         return refusal.value.message
+
+    def state(self) -> str:
+        if self.exact:
+            return self.disk.digest()
+        # Of what is not there (/opt, before anything was written) the root says so.
+        places = ("/", "/etc", "/root", "/srv", "/home", "/etc/network")
+        return debugfs(self.disk, *(f"ls -l {place}" for place in places), "cat /etc/motd", "stat /etc/shadow")
 
     def read(self, path: str) -> bytes:
         return debugfs(self.disk, f"cat {path}").encode()
@@ -126,7 +155,7 @@ class Guest:
 
 @pytest.fixture(params=BACK_ENDS)
 def guest(request: pytest.FixtureRequest, master: GuestDisk, tmp_path: Path) -> Guest:
-    return Guest(master.copy(tmp_path / "disk"), BACK_ENDS[request.param])
+    return Guest(master.copy(tmp_path / "disk"), BACK_ENDS[request.param](request), request.param == "ext")
 
 
 def key() -> Wanted:
