@@ -4,8 +4,13 @@
 # What libvirt only recommends is named where a guest needs it: dnsmasq for libvirt's networks, iptables for their rules.
 host_packages=(
     libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils python3-libvirt python3-venv
-    dnsmasq-base iproute2 iptables openssh-client procps util-linux
+    dnsmasq-base iproute2 iptables openssh-client procps util-linux e2fsprogs python3-libnbd
 )
 
-# The readers that judge drives and file systems, and firmware for the guests that boot by UEFI.
-test_packages=(genisoimage libxml2-utils e2fsprogs mtools dosfstools ovmf shellcheck)
+# The readers that judge drives and file systems; firmware for the guests that boot by UEFI; what makes guests' disks;
+# libguestfs, and a kernel for its appliance.
+test_packages=(
+    genisoimage libxml2-utils mtools dosfstools ovmf shellcheck python3-selinux
+    fdisk xfsprogs btrfs-progs squashfs-tools
+    python3-guestfs libguestfs-xfs linux-image-cloud-amd64
+)
