@@ -27,6 +27,8 @@ _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _CAPABILITY_VERSION_3 = 0x20080522
 _CAP_KILL, _CAP_SETGID, _CAP_SETUID, _CAP_SETPCAP = 5, 6, 7, 8
 _CLONE_THREAD = 0x00010000
+_F_SETOWN, _F_SETSIG, _F_SETOWN_EX = 8, 10, 15
+_FIOSETOWN, _SIOCSPGRP = 0x8901, 0x8902
 # More than any kernel knows; the surplus is refused.
 _LAST_CAPABILITY = 63
 
@@ -96,7 +98,7 @@ def die_with_parent(parent: int) -> None:
 
 
 def become(identity: Identity | None) -> None:
-    """This user, in its group and in no other; None stays who it is, in its own group."""
+    """This user, in its group and in no other; None stays who it is, with the groups that only root can give up."""
     if identity is not None:
         os.setgroups([])
         os.setresgid(identity.gid, identity.gid, identity.gid)
@@ -119,11 +121,17 @@ def keep_capabilities(kept: frozenset[int]) -> None:
 
 
 def bound(bounds: Bounds) -> None:
-    """Soft and hard limits at once; a limit that is lower already stays."""
+    """Soft and hard limits at once; a limit that is lower already stays.
+
+    But of processor time the hard one is a second later: at the soft one the kernel sends SIGXCPU, which is
+    recognisable, and at the hard one it only kills.
+    """
     for kind, value in bounds.limits().items():
         _, ceiling = resource.getrlimit(kind)
-        value = value if ceiling == resource.RLIM_INFINITY else min(value, ceiling)
-        resource.setrlimit(kind, (value, value))
+        hard = value + 1 if kind == resource.RLIMIT_CPU else value
+        if ceiling != resource.RLIM_INFINITY:
+            value, hard = min(value, ceiling), min(hard, ceiling)
+        resource.setrlimit(kind, (value, hard))
 
 
 def mapped_bytes() -> int:
@@ -151,23 +159,39 @@ SEALED = Filter(
     ),
 )
 
-# For programs: whatever a block layer or a file system checker has no use for. Threads they may have, children not.
+
+def _only(argument: int, value: int) -> tuple[Bits]:
+    return (Bits(argument, 0xFFFFFFFF, value),)
+
+
+# For programs: whatever a block layer or a file system checker has no use for. Threads they may have, children not;
+# what exists they may open, but neither make, remove nor rename anything; and nobody gets a signal from them, not even
+# by way of a descriptor that reports to its owner.
 PROGRAM = Filter(
     Verdict.ALLOW,
     (
         *_rules(Verdict.REFUSE, "socket", "socketpair", "connect", "bind"),
         *_rules(Verdict.REFUSE, "fork", "vfork", "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd"),
-        *_rules(Verdict.REFUSE, "kill", "tkill", "rt_sigqueueinfo", "pidfd_open", "pidfd_send_signal"),
+        *_rules(Verdict.REFUSE, "kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"),
+        *_rules(Verdict.REFUSE, "pidfd_open", "pidfd_send_signal", "process_madvise", "process_mrelease", "kcmp"),
+        *_rules(Verdict.REFUSE, "setpriority", "ioprio_set", "sched_setparam", "sched_setscheduler", "sched_setattr"),
+        *_rules(Verdict.REFUSE, "migrate_pages", "move_pages", "shmget", "shmat", "semget", "msgget", "mq_open"),
+        *(Rule("fcntl", Verdict.REFUSE, _only(1, command)) for command in (_F_SETOWN, _F_SETSIG, _F_SETOWN_EX)),
+        *(Rule("ioctl", Verdict.REFUSE, _only(1, request)) for request in (_FIOSETOWN, _SIOCSPGRP)),
         *_rules(Verdict.REFUSE, "mount", "umount2", "pivot_root", "chroot", "unshare", "setns", "open_by_handle_at"),
         *_rules(Verdict.REFUSE, "move_mount", "open_tree", "fsopen", "fsmount", "fspick", "mount_setattr"),
         *_rules(Verdict.REFUSE, "bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "keyctl", "add_key"),
         *_rules(Verdict.REFUSE, "request_key", "init_module", "finit_module", "kexec_load", "personality"),
         *_rules(Verdict.REFUSE, "chmod", "fchmod", "fchmodat", "chown", "fchown", "lchown", "fchownat"),
         *_rules(Verdict.REFUSE, "setxattr", "lsetxattr", "fsetxattr", "link", "linkat", "symlink", "symlinkat"),
+        *_rules(Verdict.REFUSE, "unlink", "unlinkat", "rename", "renameat", "renameat2", "mkdir", "mkdirat", "rmdir"),
+        *_rules(Verdict.REFUSE, "mknod", "mknodat", "creat", "truncate", "removexattr", "lremovexattr", "fremovexattr"),
+        Rule("open", Verdict.REFUSE, (Bits(1, os.O_CREAT, os.O_CREAT),)),
+        Rule("openat", Verdict.REFUSE, (Bits(2, os.O_CREAT, os.O_CREAT),)),
         Rule("prlimit64", Verdict.REFUSE, (Not(0, 0),)),
         Rule("clone", Verdict.REFUSE, (Bits(0, _CLONE_THREAD, 0),)),
-        # Its arguments lie in memory, where no filter sees them; the C library falls back to clone.
-        Rule("clone3", Verdict.ABSENT),
+        # Their arguments lie in memory, where no filter sees them; the C library does without.
+        *_rules(Verdict.ABSENT, "clone3", "openat2"),
     ),
 )
 

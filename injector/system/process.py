@@ -105,6 +105,14 @@ class Companion:
         """Its exit status, -N for signal N; nothing of it is left in the table of processes."""
         return self._process.wait()
 
+    def end(self, within: float) -> int:
+        """Wait for its end, which is at hand; killed after ``within`` seconds."""
+        try:
+            return self._process.wait(within)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return self.wait()
+
 
 def start(
     argv: Sequence[str | os.PathLike[str]],

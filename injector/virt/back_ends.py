@@ -14,14 +14,19 @@ from injector.settings import Settings
 
 LOG = logging.getLogger(__name__)
 
+_IDLE = 60.0
+
 
 class BackEnds:
     """``emulated``: whether guests do without KVM here. None is looked at while partition injection is off."""
 
     def __init__(self, settings: Settings, *, emulated: Callable[[], bool]) -> None:
-        self.quick: Door = Crew(settings.partition, images=settings.instances_dir, bases=settings.base_dir)
+        off = settings.policy.inject_partition == -2
+        # Then it only has a look at a new image now and then.
+        idle = _IDLE if off else None
+        self.quick: Door = Crew(settings.partition, images=settings.instances_dir, bases=settings.base_dir, idle=idle)
         """Costs milliseconds, and can be asked for any boot."""
-        wanted = settings.partition.filesystems if settings.policy.inject_partition != -2 else ()
+        wanted = () if off else settings.partition.filesystems
         makers: Mapping[str, Callable[[], Door]] = {
             "ext": lambda: self.quick,
             "guestfs": lambda: GuestfsDoor(settings.partition, settings.state_dir / "guestfs", emulated=emulated()),

@@ -44,7 +44,7 @@ class Prison:
     def is_released(self) -> bool:
         """Whether QEMU's lock is gone, so that the guest may start."""
         assert self.disk.overlay is not None
-        words = ["qemu-img", "check", "-q", self.disk.overlay]
+        words = ["qemu-img", "check", "-q", str(self.disk.overlay)]
         return run(words, purpose="lock a disk", limits=None, timeout=30, accept=(0, 1, 3)).returncode == 0
 
     def clusters(self) -> dict[int, bytes]:

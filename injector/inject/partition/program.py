@@ -69,7 +69,7 @@ class Program:
                 survey=errand if isinstance(errand, Survey) else None,
             )
             try:
-                return _result(self._run(order, place), type(errand))
+                return understood(self._run(order, place), type(errand))
             except (GuestUnreadable, ItemRefused) as error:
                 # A host without a free block makes a guest's disk look damaged, or full.
                 if _is_full(disk) or _is_full_at(place):
@@ -111,7 +111,7 @@ class Program:
         return finished.stdout
 
 
-def _result(raw: bytes, asked: type[Inject | Look | Survey]) -> Injected | Looked | Surveyed:
+def understood(raw: bytes, asked: type[Inject | Look | Survey]) -> Injected | Looked | Surveyed:
     """What the program says, as far as it is an answer to what was asked."""
     try:
         answer = wire.from_clear(raw, Answer)

@@ -49,6 +49,16 @@ class Order:
 # Notes of the nursery, and to it.
 READY, BROKEN, WORKER = b"ready", b"broken", b"worker"
 WANTED = b"wanted"
+_LONGEST_REASON = 2048
+
+
+def broken(error: Exception) -> bytes:
+    """The note that says why there is no nursery, or no worker."""
+    detail = getattr(error, "detail", None)
+    reason = f"{error}: {detail}" if detail else str(error)
+    if isinstance(error, ModuleNotFoundError):
+        reason = f"the Python module {error.name} is not installed on this host"
+    return BROKEN + b" " + reason.encode("utf-8", "replace")[:_LONGEST_REASON]
 
 
 @dataclass(frozen=True, slots=True)

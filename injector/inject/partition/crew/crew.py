@@ -22,8 +22,9 @@ from injector.errors import (
 from injector.inject.channel import GuestDisk
 from injector.inject.partition.crew.charter import TRADE, Charter
 from injector.inject.partition.crew.frames import Deadline
-from injector.inject.partition.crew.hand import Hand
-from injector.inject.partition.crew.kept import KeptNursery, NurseryGone
+from injector.inject.partition.crew.hand import NurseryGone
+from injector.inject.partition.crew.idle import Idle
+from injector.inject.partition.crew.kept import KeptNursery
 from injector.inject.partition.errand import (
     Answer,
     Errand,
@@ -51,10 +52,19 @@ _MAY_SAY: dict[str, type[InjectorError]] = {
 class Crew:
     """A ``Door``. Its nursery is started by the first errand, and once more in an errand that finds it dead.
 
-    ``images`` and ``bases`` are the directories, which must exist, of overlays and of base images.
+    ``images`` and ``bases`` are the directories, which must exist, of overlays and of base images. ``idle``: seconds
+    without an errand after which the nursery and its workers are let go; None keeps them.
     """
 
-    def __init__(self, settings: PartitionSettings, *, images: Path, bases: Path, trade: str = TRADE) -> None:
+    def __init__(
+        self,
+        settings: PartitionSettings,
+        *,
+        images: Path,
+        bases: Path,
+        trade: str = TRADE,
+        idle: float | None = None,
+    ) -> None:
         self._settings = settings
         self._images = images
         self._charter = Charter(
@@ -63,6 +73,8 @@ class Crew:
         self._lock = threading.Lock()
         self._nursery: KeptNursery | None = None
         self._closed = False
+        self._under_way = 0
+        self._idle = None if idle is None else Idle(idle, self._let_go)
 
     @property
     def name(self) -> str:
@@ -89,7 +101,7 @@ class Crew:
         except InjectorError as error:
             return BackEnd(NAME, False, f"{error}: {error.detail}" if error.detail else str(error))
         except OSError as error:
-            return BackEnd(NAME, False, error.strerror)
+            return BackEnd(NAME, False, error.strerror or str(error))
         return BackEnd(NAME, True)
 
     def close(self) -> None:
@@ -97,28 +109,54 @@ class Crew:
         with self._lock:
             self._closed = True
             nursery, self._nursery = self._nursery, None
+        if self._idle is not None:
+            self._idle.close()
         if nursery is not None:
             nursery.close()
 
     def _ask(self, errand: Errand, disk: GuestDisk) -> Answer:
-        nursery, hand, deadline = self._take()
-        with hand:
-            answer = hand.ask(errand, disk, deadline)
-        nursery.refill()
-        return answer
+        with self._at_work():
+            for _ in range(2):
+                nursery = self._living()
+                try:
+                    return self._ask_of(nursery, errand, disk)
+                except NurseryGone:
+                    self._bury(nursery)
+            raise ChannelBroken("the process that keeps partition injection's workers ended twice")
 
-    def _take(self) -> tuple[KeptNursery, Hand, Deadline]:
+    def _ask_of(self, nursery: KeptNursery, errand: Errand, disk: GuestDisk) -> Answer:
         """The time runs from when there is a nursery: to load one is no matter of this guest."""
-        for _ in range(2):
-            nursery = self._living()
-            deadline = Deadline(self._settings.deadline)
-            try:
-                return nursery, nursery.take(deadline), deadline
-            except NurseryGone:
-                self._bury(nursery)
-            except TimeoutError as error:
-                raise ChannelBroken("no worker of partition injection became free in time") from error
-        raise ChannelBroken("the process that keeps partition injection's workers ended twice")
+        deadline = Deadline(self._settings.deadline)
+        try:
+            hand = nursery.take(deadline)
+        except TimeoutError as error:
+            raise ChannelBroken("no worker of partition injection became free in time") from error
+        try:
+            with hand:
+                return hand.ask(errand, disk, deadline)
+        finally:
+            nursery.refill()
+
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Meanwhile, nobody lets the nursery go for idleness."""
+        with self._lock:
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way -= 1
+            if self._idle is not None:
+                self._idle.begin()
+
+    def _let_go(self) -> None:
+        with self._lock:
+            if self._under_way:
+                return
+            nursery, self._nursery = self._nursery, None
+        if nursery is not None:
+            nursery.close()
 
     def _living(self) -> KeptNursery:
         with self._lock:

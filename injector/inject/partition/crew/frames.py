@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import array
+import errno
 import math
 import os
 import select
 import socket
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _LENGTH = struct.Struct(">I")
 _CHUNK = 1 << 20
@@ -88,18 +89,22 @@ def send_note(connection: socket.socket, body: bytes, descriptors: Sequence[int]
 def receive_note(connection: socket.socket, *, wait: bool = True) -> tuple[bytes, tuple[int, ...]]:
     """A whole message, with descriptors that no program inherits; empty when the far side has gone.
 
-    BlockingIOError when there is none and none is waited for.
+    BlockingIOError when there is none and none is waited for. OSError with EMFILE when this process has no room for
+    the descriptors: the note is lost then, and so are they.
     """
     room = socket.CMSG_SPACE(_DESCRIPTORS * array.array("i").itemsize)
     flags = socket.MSG_CMSG_CLOEXEC | (0 if wait else socket.MSG_DONTWAIT)
-    data, ancillary, _, _ = connection.recvmsg(_NOTE, room, flags)
+    data, ancillary, came, _ = connection.recvmsg(_NOTE, room, flags)
     received = array.array("i")
     for level, kind, content in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             received.frombytes(content[: len(content) - len(content) % received.itemsize])
+    if came & socket.MSG_CTRUNC:
+        close_all(received)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     return data, tuple(received)
 
 
-def close_all(descriptors: Sequence[int]) -> None:
+def close_all(descriptors: Iterable[int]) -> None:
     for descriptor in descriptors:
         os.close(descriptor)

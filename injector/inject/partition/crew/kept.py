@@ -12,21 +12,21 @@ from injector import wire
 from injector.errors import ChannelBroken
 from injector.inject.partition.crew.charter import BROKEN, READY, WANTED, WORKER, Charter
 from injector.inject.partition.crew.frames import Deadline, receive_note, send_note
-from injector.inject.partition.crew.hand import Hand
+from injector.inject.partition.crew.hand import Hand, NurseryGone
+from injector.model.hostile import harmless
 from injector.system.process import start
 
-_MODULE = "injector.inject.partition.crew.nursery"
+_MODULE = "injector.inject.partition.crew"
 _TO_LOAD = 30.0
-
-
-class NurseryGone(Exception):
-    """It has ended; what it bore ends with it."""
+_TO_END = 15.0
+_DEAD_IN_A_ROW = 3
 
 
 class KeptNursery:
     """Workers that are ready wait in the socket's queue, so nobody here has to watch over them.
 
     Any number of threads take from it. As many are ordered as threads wait, and in quiet times ``spare`` more.
+    ChannelBroken when it cannot be started.
     """
 
     def __init__(self, charter: Charter, spare: int) -> None:
@@ -34,7 +34,11 @@ class KeptNursery:
         self._lock = threading.Lock()
         self._waiting = 0
         self._ordered = 0
-        self._socket, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._closed = False
+        try:
+            self._socket, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:
+            raise _unkept(str(error)) from error
         with far:
             words = [sys.executable, "-P", "-s", "-m", _MODULE, str(far.fileno()), wire.to_clear(charter).decode()]
             self._program = start(
@@ -51,35 +55,57 @@ class KeptNursery:
         self.refill()
 
     def take(self, deadline: Deadline) -> Hand:
-        """A worker for this caller alone. TimeoutError, NurseryGone; ChannelBroken when none can be made."""
+        """A worker for this caller alone. TimeoutError, NurseryGone; ChannelBroken when none can be made.
+
+        Spare ones may have died meanwhile. But where all do, the caller gets one, to find out what is wrong.
+        """
         with self._lock:
             self._waiting += 1
         try:
-            while True:
+            for _ in range(self._spare + _DEAD_IN_A_ROW):
                 self._order(0)
                 hand = Hand(self._next(deadline))
                 if hand.alive():
                     return hand
                 with hand:
-                    continue
+                    pass
+            self._order(0)
+            return Hand(self._next(deadline))
         finally:
             with self._lock:
                 self._waiting -= 1
+                self._close_when_left()
 
     def refill(self) -> None:
         """Have the spare workers born: called when nobody's guest waits for the processor."""
         self._order(self._spare)
 
     def close(self) -> None:
-        """It kills and buries its children at the end of the socket, and is waited for."""
-        self._socket.close()
-        self._program.wait()
+        """It kills and buries its children at the end of the socket, and is waited for.
+
+        Whoever waits for a worker finds the socket's end, so it is there until the last of them has.
+        """
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._socket.shutdown(socket.SHUT_RDWR)
+                self._close_when_left()
+        self._program.end(_TO_END)
+
+    def _close_when_left(self) -> None:
+        if self._closed and not self._waiting:
+            self._socket.close()
 
     def _wait_until_ready(self) -> None:
-        Deadline(_TO_LOAD).wait(self._socket.fileno())
-        note, _ = receive_note(self._socket)
+        try:
+            Deadline(_TO_LOAD).wait(self._socket.fileno())
+            note, _ = receive_note(self._socket)
+        except TimeoutError as error:
+            raise _unkept(f"their nursery was not ready within {_TO_LOAD:g} s") from error
+        except OSError as error:
+            raise _unkept(str(error)) from error
         if note != READY:
-            raise ChannelBroken("the workers of partition injection cannot be kept here", detail=_reason(note))
+            raise _unkept(_reason(note))
 
     def _order(self, spare: int) -> None:
         with self._lock:
@@ -100,16 +126,27 @@ class KeptNursery:
             except BlockingIOError:
                 # Another thread was quicker.
                 continue
-            except OSError as error:
+            except ConnectionError as error:
                 raise NurseryGone from error
+            except OSError as error:
+                self._arrived()
+                message = "no worker of partition injection can be taken on"
+                raise ChannelBroken(message, detail=error.strerror) from error
             if not note:
                 raise NurseryGone
-            with self._lock:
-                self._ordered -= 1
+            self._arrived()
             if note != WORKER:
                 raise ChannelBroken("no worker of partition injection can be made here", detail=_reason(note))
             return descriptors
 
+    def _arrived(self) -> None:
+        with self._lock:
+            self._ordered -= 1
+
+
+def _unkept(why: str) -> ChannelBroken:
+    return ChannelBroken("the workers of partition injection cannot be kept here", detail=why)
+
 
 def _reason(note: bytes) -> str:
-    return note.removeprefix(BROKEN).decode("utf-8", "replace").strip() or "it ended at once"
+    return harmless(note.removeprefix(BROKEN)).strip() or "it ended at once"

@@ -11,6 +11,7 @@ from injector.errors import ChannelBroken
 from injector.inject.channel import GuestDisk
 from injector.inject.partition.crew.charter import EXPORT
 from injector.inject.partition.crew.frames import Deadline
+from injector.model.hostile import harmless
 
 _LONGEST = 1 << 20
 
@@ -64,8 +65,8 @@ class Monitor:
             return [self._answer() for _ in batch][0 if self._greeted else 1 :]
         except TimeoutError as error:
             raise ChannelBroken("this host did not open the guest's disk in time") from error
-        except (OSError, ValueError) as error:
-            raise ChannelBroken("this host cannot open the guest's disk", detail=str(error)) from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise ChannelBroken("this host cannot open the guest's disk", detail=harmless(str(error))) from error
         finally:
             self._greeted = True
 
@@ -74,10 +75,13 @@ class Monitor:
         self.run([("quit", {})])
 
     def _answer(self) -> Any:
+        """It reads tables that strangers wrote, so it is not believed to keep to its protocol."""
         while True:
             message = json.loads(self._line())
+            if not isinstance(message, dict):
+                raise ValueError("an answer that is none")
             if "error" in message:
-                raise ValueError(message["error"].get("desc"))
+                raise ValueError(str(message["error"]))
             if "return" in message:
                 return message["return"]
 

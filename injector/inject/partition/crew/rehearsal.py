@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import os
 
 from injector import wire
-from injector.errors import GuestError
+from injector.errors import CannotServe
 from injector.inject.partition.crew.disk import warm_up as warm_up_connections
 from injector.inject.partition.crew.worker import Trade
 from injector.inject.partition.errand import Errand, Inject, Look, Survey, Wanted
@@ -26,6 +27,10 @@ _GUEST = {
     "/etc/shadow": b"root:*:1::::::\n",
     "/etc/login.defs": b"ENCRYPT_METHOD SHA512\n",
     "/etc/os-release": b"ID=rehearsal\n",
+    "/sbin/init": b"a program",
+    "/etc/inittab": b"::sysinit:/sbin/openrc sysinit\n",
+    **dict.fromkeys(("/sbin/ifup", "/usr/sbin/NetworkManager", "/usr/lib/systemd/systemd-networkd"), b"a program"),
+    **{f"/etc/runlevels/boot/{name}": b"" for name in ("networking", "NetworkManager", "systemd-networkd")},
     "/etc/network/interfaces": b"\n",
     "/etc/selinux/config": b"SELINUX=enforcing\nSELINUXTYPE=rehearsal\n",
     "/etc/selinux/rehearsal/contexts/files/file_contexts": b"/etc(/.*)?\tsystem_u:object_r:etc_t:s0\n",
@@ -53,16 +58,14 @@ class _Memory:
 
 
 def warm_up(trade: Trade) -> None:
-    """ProgramFailed when there is no mke2fs. A trade that finds something else than its guest has still been loaded."""
+    """ProgramFailed when there is no mke2fs. A trade that serves no such guest has still been loaded."""
     for name in _CODECS:
         codecs.lookup(name)
     warm_up_connections()
     disk = _Memory(_empty())
     for errand in _errands():
-        try:
+        with contextlib.suppress(CannotServe):
             wire.to_clear(trade(errand, disk))
-        except GuestError:
-            continue
 
 
 def _empty() -> bytes:

@@ -24,6 +24,7 @@ from injector.system.seccomp import load
 _PROGRAM = "qemu-storage-daemon"
 _BOUNDS = Bounds(address_space=2 << 30, open_files=128)
 _LIBRARIES = tuple(Path(place) for place in ("/usr", "/lib", "/lib64", "/etc/ld.so.cache"))
+_LINKERS = ("ld-linux*.so.*", "*/ld-linux*.so.*")
 # QEMU finds out on it which kind of lock there is, and settles for one that does not hold between threads without it.
 _NULL = Path("/dev/null")
 
@@ -35,7 +36,7 @@ class BlockLayer:
 
     def __init__(self, charter: Charter, abi: int) -> None:
         self._program = located(_PROGRAM, "open guests' disks")
-        linkers = (path for place in _LIBRARIES[1:3] for path in place.glob("**/ld-linux*.so.*"))
+        linkers = (path for place in _LIBRARIES[1:3] for where in _LINKERS for path in place.glob(where))
         reach = Reach(
             execute=(Path(self._program), *linkers),
             read=(*_LIBRARIES, *map(Path, charter.bases)),
@@ -44,12 +45,19 @@ class BlockLayer:
         self._ruleset = landlock.prepare(reach, abi)
         self._filter = PROGRAM.compile()
 
-    def start(self, monitor: socket.socket, listener: socket.socket, complaints: int) -> Companion:
-        """It serves the one connection that waits on ``listener``, and obeys ``monitor``; it dies with this process."""
+    def start(self, monitor: socket.socket, listener: socket.socket, gate: int, complaints: int) -> Companion:
+        """It serves the one connection that waits on ``listener``, and obeys ``monitor``; it dies with this process.
+
+        Until the far end of ``gate``, a pipe, is closed, it is loaded and does nothing: QEMU hangs up on whoever has
+        not said what he wants ten seconds after he was let in (CVE-2024-7409), and a worker may be kept for hours.
+        """
         parent = os.getpid()
         return start(
             [
                 self._program,
+                # Options are obeyed in their order, and a secret is read to its end.
+                "--object",
+                f"secret,id=gate,file=/proc/self/fd/{gate}",
                 "--nbd-server",
                 f"addr.type=fd,addr.str={listener.fileno()},max-connections=1",
                 "--chardev",
@@ -58,7 +66,7 @@ class BlockLayer:
                 "chardev=monitor",
             ],
             purpose="open a guest's disk",
-            descriptors=(monitor.fileno(), listener.fileno()),
+            descriptors=(monitor.fileno(), listener.fileno(), gate),
             stderr=complaints,
             prepare=lambda: self._confine(parent),
         )

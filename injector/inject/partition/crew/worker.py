@@ -34,6 +34,7 @@ from injector.system.seccomp import load
 _CONTROL, _DISK = 3, 4
 DESCRIPTORS = 5
 _LARGEST_ORDER = 256 << 20
+_STEPS = 12
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -94,12 +95,27 @@ def _answer(birth: Birth, errand: Errand, connection: socket.socket) -> Answer:
         load(birth.seal)
         return birth.trade(errand, disk)
     except InjectorError as error:
-        return Answer(failure=Failure(type(error).__name__, error.message, error.detail))
+        return _failed(type(error).__name__, error.message, error.detail)
     except MemoryError:
-        return Answer(failure=Failure("GuestUnreadable", "reading its file system takes more memory than is allowed"))
+        return _failed("GuestUnreadable", "reading its file system takes more memory than is allowed")
     except OSError as error:
         kind = "NoSpace" if error.errno in _FULL else "ChannelBroken"
         message = "the disk is full" if error.errno in _FULL else "this host cannot read or write the guest's disk"
-        return Answer(failure=Failure(kind, message, str(error)))
-    except Exception:
-        return Answer(failure=Failure("InternalError", "a worker failed", traceback.format_exc(limit=-12)))
+        return _failed(kind, message, str(error))
+    except Exception as error:
+        return _failed("InternalError", "a worker failed", f"{type(error).__name__}: {error}; {_way(error)}")
+
+
+def _failed(kind: str, message: str, detail: str | None = None) -> Answer:
+    """As it can travel: what a guest names things by may be no text."""
+    return Answer(failure=Failure(kind, _text(message), None if detail is None else _text(detail)))
+
+
+def _text(odd: str) -> str:
+    return odd.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _way(error: BaseException) -> str:
+    """Where it came from, without the lines of the source: those would have to be read from the host's disk."""
+    steps = [f"{frame.f_code.co_name}:{line}" for frame, line in traceback.walk_tb(error.__traceback__)]
+    return " > ".join(steps[-_STEPS:])
