@@ -6,12 +6,12 @@ Everything read here is the guest's own word: bounded, harmless to print, and li
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from injector.inject.partition import agents
 from injector.inject.partition.filesystem import GuestFiles
 from injector.inject.partition.looking import Looking
-from injector.model.facts import Agent, Init, NetworkStack
+from injector.model.facts import Agent, ImageFacts, Init, NetworkStack
 from injector.model.hostile import one_line
 
 _OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
@@ -43,6 +43,19 @@ class Seen:
     doubt: str | None
     mounts: dict[str, str]
     has_system: bool
+
+    def added_to(self, facts: ImageFacts) -> ImageFacts:
+        """The facts of the disk with what was seen in its root; a doubt of theirs stays."""
+        return replace(
+            facts,
+            os=self.os,
+            os_version=self.os_version,
+            init=self.init,
+            network=self.network,
+            agent=self.agent,
+            agent_seen=self.agent_seen,
+            selinux=self.selinux,
+        )
 
 
 def look_around(files: GuestFiles) -> Seen:

@@ -8,7 +8,7 @@ with several systems too.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from injector.errors import CannotServe, GuestUnreadable
 from injector.inject.partition.filesystem import Opener
@@ -54,20 +54,7 @@ def survey(disk: Readable, opener: Opener) -> ImageFacts:
     doubts = tuple(dict.fromkeys([*search.doubts, *([seen.doubt] if seen and seen.doubt else [])]))
     doubt = "; ".join(doubts)[:_LONGEST_DOUBT] or None
     facts = ImageFacts(table.kind, table.partitions, root, back_end=opener.name, doubt=doubt)
-    return facts if seen is None or root is None else _with(facts, seen)
-
-
-def _with(facts: ImageFacts, seen: Seen) -> ImageFacts:
-    return replace(
-        facts,
-        os=seen.os,
-        os_version=seen.os_version,
-        init=seen.init,
-        network=seen.network,
-        agent=seen.agent,
-        agent_seen=seen.agent_seen,
-        selinux=seen.selinux,
-    )
+    return facts if seen is None or root is None else seen.added_to(facts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from injector.errors import GuestUnreadable, ItemRefused
 from injector.inject.partition.filesystem import Attributes, Entry, Kind, Room
 from injector.inject.partition.guestfs.appliance import Handle, Refusal, ask, require
 from injector.inject.partition.paths import parent, shown
+from injector.inject.partition.room import require_room
 
 _LABEL = "security.selinux"
 _CAPABILITY = "security.capability"
@@ -74,7 +75,7 @@ class GuestfsFiles:
 
     def make_directory(self, path: str, attributes: Attributes) -> None:
         self._require_place(path)
-        self._require_room(path, 1, 0, new=True)
+        require_room(self.room(), path, 1, new=True)
         with self._saying_no(path):
             ask(self._handle.mkdir_mode, path, 0o700)
         self._settle(path, Attributes(_or(attributes.mode, 0o755), attributes.uid, attributes.gid, attributes.label))
@@ -101,7 +102,7 @@ class GuestfsFiles:
 
     def _create(self, path: str, content: bytes, attributes: Attributes) -> None:
         self._require_place(path)
-        self._require_room(path, len(content), 0, new=True)
+        require_room(self.room(), path, len(content), new=True)
         with self._saying_no(path):
             ask(self._handle.touch, path)
         self._fill(path, content)
@@ -112,7 +113,7 @@ class GuestfsFiles:
         if entry.kind is not Kind.FILE:
             raise ItemRefused(f"{shown(path)} is no regular file")
         self._require_plain(path)
-        self._require_room(path, len(content), 512 * require(self._handle.lstatns, path)["st_blocks"])
+        require_room(self.room(), path, len(content), 512 * require(self._handle.lstatns, path)["st_blocks"])
         with self._lifted(path, entry):
             self._fill(path, content)
             self._change(path, entry, attributes)
@@ -151,14 +152,6 @@ class GuestfsFiles:
             file.write(content)
             file.flush()
             ask(self._handle.upload, f"/proc/self/fd/{descriptor}", path)
-
-    def _require_room(self, path: str, length: int, held: int, *, new: bool = False) -> None:
-        """Before anything is touched: a file cut short by a full disk cannot be taken back."""
-        room = self.room()
-        if new and room.inodes < 1:
-            raise ItemRefused("the guest's file system has no free inode")
-        if -(-length // room.block) * room.block > room.bytes + held:
-            raise ItemRefused(f"the guest's file system is full: {room.bytes} bytes are free, for {shown(path)}")
 
     def _require_writable(self) -> None:
         if not self._writable:

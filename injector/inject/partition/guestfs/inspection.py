@@ -43,17 +43,7 @@ def look_into(handle: Handle, drive: str, facts: ImageFacts, root: Root) -> Imag
             seen = look_around(files)
     except (CannotServe, GuestUnreadable) as error:
         return replace(facts, doubt=error.message)
-    return replace(
-        facts,
-        os=seen.os,
-        os_version=seen.os_version,
-        init=seen.init,
-        network=seen.network,
-        agent=seen.agent,
-        agent_seen=seen.agent_seen,
-        selinux=seen.selinux,
-        doubt=seen.doubt,
-    )
+    return replace(seen.added_to(facts), doubt=seen.doubt)
 
 
 def root_at(handle: Handle, drive: str, partitions: tuple[Partition, ...], mountable: str) -> Root:

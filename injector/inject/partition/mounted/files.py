@@ -12,6 +12,7 @@ from injector.errors import GuestUnreadable, ItemRefused
 from injector.inject.partition.filesystem import Attributes, Entry, Kind, Room
 from injector.inject.partition.mounted.kernel import inode_flags, open_beneath, set_inode_flags
 from injector.inject.partition.paths import parent, shown
+from injector.inject.partition.room import require_room
 from injector.model.hostile import one_line
 
 _LABEL = "security.selinux"
@@ -77,7 +78,7 @@ class MountedFiles:
 
     def make_directory(self, path: str, attributes: Attributes) -> None:
         self._require_place(path)
-        self._require_room(path, 1, 0, new=True)
+        require_room(self.room(), path, 1, new=True)
         with self._translating(path), self._above(path) as (above, name):
             os.mkdir(name, 0o700, dir_fd=above)
             with self._opened(path, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
@@ -112,7 +113,7 @@ class MountedFiles:
 
     def _create(self, path: str, content: bytes, attributes: Attributes) -> None:
         self._require_place(path)
-        self._require_room(path, len(content), 0, new=True)
+        require_room(self.room(), path, len(content), new=True)
         with self._translating(path), self._above(path) as (above, _):
             with self._opened(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600) as descriptor:
                 _fill(descriptor, content, path)
@@ -126,7 +127,7 @@ class MountedFiles:
             self._opened(path, os.O_RDWR) as descriptor,
         ):
             found = _require_regular(descriptor, path)
-            self._require_room(path, len(content), 512 * found.st_blocks)
+            require_room(self.room(), path, len(content), 512 * found.st_blocks)
             # The kernel drops a program's capabilities when it is written to.
             capability = _attribute(descriptor, _CAPABILITY)
             _fill(descriptor, content, path)
@@ -149,14 +150,6 @@ class MountedFiles:
             set_inode_flags(descriptor, marks & ~_FORBIDDING)
             yield
             set_inode_flags(descriptor, marks)
-
-    def _require_room(self, path: str, length: int, held: int, *, new: bool = False) -> None:
-        """Before anything is touched: a file cut short by a full disk cannot be taken back."""
-        room = self.room()
-        if new and room.inodes < 1:
-            raise ItemRefused("the guest's file system has no free inode")
-        if -(-length // room.block) * room.block > room.bytes + held:
-            raise ItemRefused(f"the guest's file system is full: {room.bytes} bytes are free, for {shown(path)}")
 
     def _require_writable(self) -> None:
         if not self._writable:
