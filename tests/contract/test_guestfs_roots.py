@@ -18,6 +18,7 @@ from injector.errors import CannotServe, GuestUnreadable
 from injector.inject.channel import GuestDisk as Overlay
 from injector.inject.partition.carry_out import carry_out
 from injector.inject.partition.errand import Inject, Injected, Survey, Wanted
+from injector.inject.partition.ext.opener import ExtOpener
 from injector.inject.partition.guestfs.door import GuestfsDoor
 from injector.inject.partition.guestfs.inspection import look_into, root_at, survey
 from injector.inject.partition.guestfs.opener import GuestfsOpener
@@ -27,8 +28,8 @@ from injector.model.secret import Secret
 from injector.settings import PartitionSettings
 from injector.system.process import run
 from tests import builders as a
-from tests.guest_appliance import BTRFS, LVM, XFS, Slots
-from tests.guest_disks import MIB, START, GuestDisk, debugfs, fsck
+from tests.guest_appliance import BTRFS, LVM, PARTITIONED, XFS, Slots
+from tests.guest_disks import MIB, START, GuestDisk, RawDisk, debugfs, fsck, make_ext
 from tests.memory_files import PASSWD, SHADOW
 
 STAMP = 1_700_000_000
@@ -175,3 +176,27 @@ def test_a_volume_through_the_door(guests: Slots, tmp_path: Path) -> None:
 
 def _tool(*argv: str | Path) -> str:
     return run(argv, purpose="prepare a guest", limits=None, timeout=120).stdout.decode()
+
+
+def test_libguestfs_reads_what_ext_has_written(appliance_slots: Slots, tmp_path: Path) -> None:
+    """Another kernel's ext4, and another author's tools."""
+    tree = tmp_path / "tree"
+    for path, content in {"etc/passwd": PASSWD, "etc/shadow": SHADOW, "etc/motd": b"old\n"}.items():
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).write_bytes(content)
+    disk = make_ext(tmp_path / "disk.raw", tree=tree)
+    with RawDisk(disk.path) as raw:
+        answer = carry_out(Inject(disk.root, _wanted(), STAMP), ExtOpener(raw))
+    assert isinstance(answer, Injected)
+    with appliance_slots.opener(disk):
+        handle = appliance_slots.handle
+        handle.mount_ro(f"{PARTITIONED}1", "/")
+        try:
+            assert handle.read_file(KEYS) == f"{a.PUBLIC_KEY}\n".encode()
+            assert handle.read_file("/etc/motd") == LARGE
+            assert handle.read_file("/etc/shadow").startswith(b"root:$6$")
+            put, motd = handle.statns("/opt/a/b"), handle.statns("/etc/motd")
+            assert (put["st_mode"] & 0o7777, put["st_uid"], motd["st_mtime_sec"]) == (0o4750, 1000, STAMP)
+            assert handle.statns("/root/.ssh")["st_mode"] & 0o7777 == 0o700
+        finally:
+            handle.umount_all()
