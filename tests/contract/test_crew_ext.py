@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,15 @@ def over(place: Place, base: Path) -> GuestDisk:
 def test_it_can_work_here(crew: Crew, place: Place) -> None:
     assert crew.check().available, crew.check().reason
     assert list(place.images.iterdir()) == []
+
+
+def test_workers_that_have_waited_for_long_are_ready_all_the_same(crew: Crew, place: Place, tmp_path: Path) -> None:
+    """QEMU hangs up on a client that has not said what it wants within ten seconds; those kept ready had not."""
+    base = make_ext(tmp_path / "disk", start=0, size=8 * MIB).path.rename(place.bases / "patient")
+    survey(crew, base)
+    time.sleep(11)
+    for _ in range(3):
+        assert survey(crew, base).table == "none"
 
 
 @pytest.mark.parametrize(
