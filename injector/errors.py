@@ -12,6 +12,7 @@
      ├── GuestError       the image's owner can act     409   the boot ends in ERROR with the reason
      │    ├── ImageRejected  ├── GuestUnreadable  ├── ItemRefused  └── CannotServe
      ├── StaleError       nobody: the world moved on    409   undone quietly
+     │    ├── NoRoom  └── KeyUnknown
      └── InternalError    our bug                       500   traceback in the log, a clean message outside
 
 A message is written for the person who can act; it names the field and holds no path of the host and no command.
@@ -153,6 +154,14 @@ class StaleError(InjectorError):
     """The record says something else by now; whoever gets this lets go."""
 
     status = 409
+
+
+class NoRoom(StaleError):
+    """The host that was chosen has no room for it any more; another choice may find one."""
+
+
+class KeyUnknown(StaleError):
+    """What came over the bus was sealed to a key that the far side does not hold (any more)."""
 
 
 class InternalError(InjectorError):

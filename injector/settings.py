@@ -112,21 +112,32 @@ class LibvirtSettings:
 
 @dataclass(frozen=True, slots=True)
 class ImageSettings:
-    """Limits on qemu-img and on what is kept: seconds, and bytes of address space and image."""
+    """Limits on qemu-img and on what is kept: seconds, and bytes of address space and image.
+
+    ``directory`` is the api's store, None its place in the state. Where a compute has images from: ``source`` local is
+    that directory, http the api at ``api_endpoint`` (an URL without a path), with the token in ``token_file``, believed
+    when an authority of ``cafile`` (None: of the host's) vouches for it.
+    """
 
     cpu_time_limit: int = 30
     address_space_limit: int = 2 * 1024**3
     wall_time_limit: float = 300.0
     max_size: int = 100 * 1024**3
     cache_unused_after: float = 86400.0
+    directory: Path | None = None
+    source: str = "local"
+    api_endpoint: str | None = None
+    token_file: Path | None = None
+    cafile: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ComputeSettings:
-    """How many builds at once, and how often (seconds) the host is looked over."""
+    """How many builds at once; how often (seconds) the host is looked over, and says that it is there."""
 
     max_concurrent_builds: int = 10
     reconcile_interval: float = 30.0
+    report_interval: float = 10.0
     witness_interval: float = 2.0
     witness_timeout: float = 900.0
     reserved_memory_mib: int = 512
@@ -134,12 +145,17 @@ class ComputeSettings:
 
 @dataclass(frozen=True, slots=True)
 class DispatcherSettings:
-    """How a build is pushed on: rung again after ``ring_interval`` seconds of silence, on ``max_attempts`` hosts."""
+    """How a build is pushed on: rung again after ``ring_interval`` seconds of silence, on ``max_attempts`` hosts.
+
+    A host that was not heard of for ``host_down_after`` seconds gets no guests.
+    """
 
     max_attempts: int = 3
     ring_interval: float = 15.0
     cpu_allocation_ratio: float = 16.0
     ram_allocation_ratio: float = 1.0
+    disk_allocation_ratio: float = 1.0
+    host_down_after: float = 60.0
     forward_first_port: int = 20000
     forward_last_port: int = 24999
     keep_generations: int = 5
@@ -155,13 +171,18 @@ class LintSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything, once. ``state_dir`` holds what must survive; see the properties for where."""
+    """Everything, once. ``state_dir`` holds what must survive; see the properties for where.
+
+    ``key_files``: the first seals, all of them open; empty is ``secrets_key`` alone. ``dispatcher_level``: the RPC
+    version that dispatchers are held at during an upgrade; None: today's.
+    """
 
     host: str
     state_dir: Path
-    database_connection: str
+    database_connection: str = field(repr=False)
     api: ApiSettings
     shutdown_timeout: float = 60.0
+    dispatcher_level: str | None = None
     availability_zone: str = "nova"
     quotas: Quotas = field(default_factory=Quotas)
     policy: InjectionPolicy = field(default_factory=InjectionPolicy)
@@ -172,6 +193,7 @@ class Settings:
     compute: ComputeSettings = field(default_factory=ComputeSettings)
     dispatcher: DispatcherSettings = field(default_factory=DispatcherSettings)
     lint: LintSettings = field(default_factory=LintSettings)
+    key_files: tuple[Path, ...] = ()
 
     @property
     def instances_dir(self) -> Path:
@@ -180,7 +202,7 @@ class Settings:
     @property
     def images_dir(self) -> Path:
         """The api's image store."""
-        return self.state_dir / "images"
+        return self.images.directory or self.state_dir / "images"
 
     @property
     def base_dir(self) -> Path:

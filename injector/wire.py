@@ -42,6 +42,8 @@ _Kind = TypeVar("_Kind")
 
 VERSIONS: Mapping[type[Any], int] = {
     boot.BootRequest: 1,
+    boot.ClientToken: 1,
+    boot.Rebuild: 1,
     facts.ImageFacts: 1,
     flavor.Flavor: 1,
     generation.Drive: 1,
@@ -49,10 +51,10 @@ VERSIONS: Mapping[type[Any], int] = {
     generation.Generation: 1,
     generation.Inspection: 1,
     guest.GuestVerdict: 1,
-    host.HostFacts: 1,
+    host.HostFacts: 2,
     image.Image: 1,
     ingredients.Ingredients: 1,
-    instance.Instance: 1,
+    instance.Instance: 2,
     keypair.KeyPair: 1,
     network.Forward: 1,
     network.Network: 1,
@@ -61,14 +63,25 @@ VERSIONS: Mapping[type[Any], int] = {
     preview.Preview: 1,
     receipt.Receipt: 1,
     report.Entering: 1,
-    report.Failed: 1,
+    report.Failed: 2,
     report.Launched: 1,
     report.Refreshed: 1,
-    report.Settled: 1,
+    report.Settled: 2,
     report.Witnessed: 1,
 }
 
-TRANSLATORS: Mapping[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+def _as_it_is(data: dict[str, Any]) -> dict[str, Any]:
+    """Only fields with defaults were added."""
+    return data
+
+
+TRANSLATORS: Mapping[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
+    ("Failed", 1): _as_it_is,
+    ("HostFacts", 1): _as_it_is,
+    ("Instance", 1): _as_it_is,
+    ("Settled", 1): _as_it_is,
+}
 
 _BY_NAME: Mapping[str, type[Any]] = {kind.__name__: kind for kind in VERSIONS}
 
@@ -148,6 +161,11 @@ def to_clear(value: Any) -> bytes:
 
 def from_clear(data: bytes, kind: type[_Kind]) -> _Kind:
     return msgspec.json.decode(data, type=kind, dec_hook=_decode_secret)
+
+
+def digest(value: Any) -> str:
+    """32 characters that are the same in every process for equal values, sets in them included."""
+    return hashlib.sha256(msgspec.json.encode(value, enc_hook=_refuse, order="deterministic")).hexdigest()[:32]
 
 
 def fingerprint(kind: type[Any]) -> str:

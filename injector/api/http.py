@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from collections.abc import Iterator
+from typing import Any, BinaryIO, Self
 
 import falcon
 import msgspec
@@ -16,6 +18,7 @@ from injector.model.context import Context
 CONTEXT = "injector.context"
 BODY_LIMIT = "injector.body_limit"
 
+_PIECE = 256 * 1024
 _JSON = frozenset({"application/json", ""})
 
 
@@ -99,3 +102,51 @@ def answer(resp: falcon.Response, document: Any, status: int = 200) -> None:
 def done(resp: falcon.Response, status: int = 204) -> None:
     """Success that has nothing to say."""
     resp.status = status
+
+
+def send(req: falcon.Request, resp: falcon.Response, file: BinaryIO) -> None:
+    """A file, or what follows a byte of it (``Range: bytes=N-``, ``bytes=N-M``), piece by piece; it is closed."""
+    sending = _Sending(file)
+    try:
+        first, last = _range(req, sending.size)
+    except BaseException:
+        sending.close()
+        raise
+    if (first, last) != (0, sending.size - 1):
+        resp.status = 206
+        resp.content_range = (first, last, sending.size)
+    resp.content_type = "application/octet-stream"
+    resp.accept_ranges = "bytes"
+    resp.set_stream(sending.part(first, last), last + 1 - first)
+
+
+def _range(req: falcon.Request, size: int) -> tuple[int, int]:
+    """The first byte and the last; 416 when there are none."""
+    asked = req.range if req.range_unit == "bytes" else None
+    if asked is None or asked[0] < 0:
+        return 0, size - 1
+    if asked[0] >= size:
+        raise falcon.HTTPRangeNotSatisfiable(size)
+    return asked[0], size - 1 if asked[1] < 0 else min(asked[1], size - 1)
+
+
+class _Sending:
+    """A part of a file on its way out, for a WSGI server to iterate and close."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.size = os.fstat(file.fileno()).st_size
+        self._file = file
+        self._left = 0
+
+    def part(self, first: int, last: int) -> Self:
+        self._file.seek(first)
+        self._left = last + 1 - first
+        return self
+
+    def __iter__(self) -> Iterator[bytes]:
+        while self._left and (piece := self._file.read(min(_PIECE, self._left))):
+            self._left -= len(piece)
+            yield piece
+
+    def close(self) -> None:
+        self._file.close()

@@ -3,7 +3,8 @@
 Every key of the Compute API's body up to 2.56 is understood, or refused by name with the reason: none is dropped.
 ``hostname`` (2.90) is taken at every version. Ours carry a prefix: ``injector:mode`` (octal text), ``injector:owner``
 (``user`` or ``user:group``) and ``injector:best_effort`` (boolean) on a file; on the server ``injector:best_effort``,
-a list of the kinds of item that may be left out, and ``injector:keys``, the names of key pairs beside ``key_name``.
+a list of the kinds of item that may be left out, ``injector:keys``, the names of key pairs beside ``key_name``, and
+``injector:client_token``, by which the same request is known when it comes again.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from injector.model.payload import InjectedFile, ItemKind
 from injector.model.secret import Secret
 from injector.settings import Quotas
 
+CLIENT_TOKEN = "injector:client_token"
 OPTIONAL_KINDS = ("key", "metadata", "user_data", "network", "password", "hostname", "devices")
 
 MORE_KEYS = 32
@@ -39,6 +41,13 @@ FILE = schemas.an_object(
 )
 
 TAG = schemas.text(60, 1, pattern=rf"^[^,/]*{schemas.END}", format="name")
+
+# Of a header as well as of a body: no more than HTTP carries unharmed.
+TOKEN = schemas.text(64, 1, pattern=rf"^[ -~]+{schemas.END}", format="name")
+
+BEST_EFFORT = schemas.an_array({"enum": list(OPTIONAL_KINDS)})
+
+KEYS = schemas.an_array(schemas.NAME, maxItems=MORE_KEYS, uniqueItems=True)
 
 NIC = schemas.an_object(
     {"uuid": schemas.UUID, "fixed_ip": schemas.text(45, 1), "port": _ANYTHING, "tag": schemas.or_null(TAG)},
@@ -66,8 +75,9 @@ SERVER = schemas.an_object(
         "return_reservation_id": schemas.BOOLEAN,
         "OS-DCF:diskConfig": {"enum": ["AUTO", "MANUAL"]},
         "block_device_mapping_v2": schemas.an_array(BLOCK_DEVICE),
-        "injector:best_effort": schemas.an_array({"enum": list(OPTIONAL_KINDS)}),
-        "injector:keys": schemas.an_array(schemas.NAME, maxItems=MORE_KEYS, uniqueItems=True),
+        "injector:best_effort": BEST_EFFORT,
+        "injector:keys": KEYS,
+        CLIENT_TOKEN: TOKEN,
         # Refused below when they ask for something.
         "block_device_mapping": _ANYTHING,
         "security_groups": _ANYTHING,
@@ -118,24 +128,25 @@ class ServerOrder:
     optional_kinds: frozenset[ItemKind] = frozenset()
     wants_reservation: bool = False
     disk_tag: str | None = None
+    client_token: str | None = None
 
 
 def parse(document: Any, quotas: Quotas) -> ServerOrder:
     """InvalidRequest or OverQuota, naming the field."""
     server: dict[str, Any] = CREATE.check(document)
-    _refuse_not_offered(document | server)
+    refuse_not_offered(document | server, _NOT_OFFERED)
     minimum, maximum = _counts(server, quotas)
     files = server.get("personality", [])
     limits.check_metadata(server.get("metadata", {}), quotas)
     limits.check_files(files, quotas)
     return ServerOrder(
         name=server["name"],
-        image_id=_image_id(server),
+        image_id=image_of(server),
         flavor_id=str(server["flavorRef"]),
         key_name=server.get("key_name"),
-        more_key_names=_more_keys(server),
-        user_data=_user_data(server, quotas),
-        files=_files(files),
+        more_key_names=more_keys_of(server),
+        user_data=user_data_of(server, quotas),
+        files=files_of(files),
         metadata=server.get("metadata", {}),
         config_drive=schemas.as_boolean(server.get("config_drive", False)),
         nics=_nics(server.get("networks", "auto"), maximum),
@@ -144,15 +155,17 @@ def parse(document: Any, quotas: Quotas) -> ServerOrder:
         maximum=maximum,
         hostname=_hostname(server, maximum),
         admin_password=Secret(server["adminPass"]) if server.get("adminPass") else None,
-        optional_files=frozenset(file["path"] for file in files if file.get("injector:best_effort")),
-        optional_kinds=frozenset(map(ItemKind, server.get("injector:best_effort", []))),
+        optional_files=optional_files_of(files),
+        optional_kinds=optional_kinds_of(server),
         wants_reservation=schemas.as_boolean(server.get("return_reservation_id", False)),
         disk_tag=_disk_tag(server),
+        client_token=server.get(CLIENT_TOKEN),
     )
 
 
-def _refuse_not_offered(body: Mapping[str, Any]) -> None:
-    for key, reason in _NOT_OFFERED.items():
+def refuse_not_offered(body: Mapping[str, Any], reasons: Mapping[str, str]) -> None:
+    """InvalidRequest naming the first key that asks for something that is not offered."""
+    for key, reason in reasons.items():
         if body.get(key):
             raise InvalidRequest(f"{key} is refused: {reason}.", field=key)
     if body.get("OS-DCF:diskConfig") == "AUTO":
@@ -188,21 +201,21 @@ def _counts(server: Mapping[str, Any], quotas: Quotas) -> tuple[int, int]:
     return minimum, maximum
 
 
-def _image_id(server: Mapping[str, Any]) -> str:
+def image_of(server: Mapping[str, Any]) -> str:
     image_id = str(server.get("imageRef", ""))
     if not image_id:
         raise InvalidRequest("imageRef is required: booting from a volume is not offered.", field="imageRef")
     return image_id.lower()
 
 
-def _more_keys(server: Mapping[str, Any]) -> tuple[str, ...]:
+def more_keys_of(server: Mapping[str, Any]) -> tuple[str, ...]:
     names: list[str] = server.get("injector:keys", [])
     if server.get("key_name") in names:
         raise InvalidRequest("injector:keys names a key that key_name names already.", field="injector:keys")
     return tuple(names)
 
 
-def _user_data(server: Mapping[str, Any], quotas: Quotas) -> Secret | None:
+def user_data_of(server: Mapping[str, Any], quotas: Quotas) -> Secret | None:
     encoded = server.get("user_data")
     if encoded is None:
         return None
@@ -210,7 +223,7 @@ def _user_data(server: Mapping[str, Any], quotas: Quotas) -> Secret | None:
     return Secret(base64text.decode(encoded, "user_data"))
 
 
-def _files(files: list[dict[str, Any]]) -> tuple[InjectedFile, ...]:
+def files_of(files: list[dict[str, Any]]) -> tuple[InjectedFile, ...]:
     seen: set[str] = set()
     for index, file in enumerate(files):
         if file["path"] in seen:
@@ -218,6 +231,14 @@ def _files(files: list[dict[str, Any]]) -> tuple[InjectedFile, ...]:
             raise InvalidRequest(f"{field_name} names a file that was given before.", field=field_name)
         seen.add(file["path"])
     return tuple(_file(file, index) for index, file in enumerate(files))
+
+
+def optional_files_of(files: list[dict[str, Any]]) -> frozenset[str]:
+    return frozenset(file["path"] for file in files if file.get("injector:best_effort"))
+
+
+def optional_kinds_of(server: Mapping[str, Any]) -> frozenset[ItemKind]:
+    return frozenset(map(ItemKind, server.get("injector:best_effort", [])))
 
 
 def _file(file: Mapping[str, Any], index: int) -> InjectedFile:

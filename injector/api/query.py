@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from injector.api import schemas
+from injector.api.unknown import CERTAIN, UNKNOWN
 from injector.errors import InvalidRequest, NotFound
 from injector.model.instance import State
 
@@ -15,12 +16,16 @@ PAGE = 1000
 
 STATUSES: Mapping[str, frozenset[State]] = {
     "BUILD": frozenset({State.BUILDING}),
-    "ACTIVE": frozenset({State.ACTIVE, State.STOPPING, State.REFRESHING}),
+    "ACTIVE": frozenset({State.ACTIVE, State.STOPPING, State.REFRESHING, State.PAUSING, State.SUSPENDING}),
     "SHUTOFF": frozenset({State.STOPPED, State.STARTING, State.REFRESHING}),
     "REBOOT": frozenset({State.REBOOTING}),
     "HARD_REBOOT": frozenset({State.REBOOTING_HARD}),
+    "PAUSED": frozenset({State.PAUSED, State.UNPAUSING}),
+    "SUSPENDED": frozenset({State.SUSPENDED, State.RESUMING}),
+    "REBUILD": frozenset({State.REBUILDING}),
     "ERROR": frozenset({State.ERROR}),
     "DELETED": frozenset({State.DELETED}),
+    UNKNOWN: frozenset(State) - CERTAIN,
 }
 _SERVER_KEYS = frozenset(
     {"name", "status", "host", "reservation_id", "limit", "marker", "deleted", "all_tenants", "sort_key", "sort_dir"}
@@ -30,15 +35,17 @@ _IMAGE_KEYS = frozenset(
 )
 _FLAVOR_KEYS = frozenset({"name", "is_public", "limit", "marker", "sort_key", "sort_dir"})
 _KEYPAIR_KEYS = frozenset({"limit", "marker"})
+_HOST_KEYS = frozenset({"limit", "marker"})
 _NETWORK_KEYS = frozenset({"name", "id", "limit", "marker"})
 _THE_ONLY_ORDER = {"sort_key": "created_at", "sort_dir": "desc", "sort": "created_at:desc"}
 
 
 @dataclass(frozen=True, slots=True)
 class ServerQuery:
-    """``name`` and ``host`` match exactly; ``states`` None is any."""
+    """``name`` and ``host`` match exactly; ``states`` None is any, and else those that may look like ``status``."""
 
     name: str | None = None
+    status: str | None = None
     states: frozenset[State] | None = None
     host: str | None = None
     reservation_id: str | None = None
@@ -50,9 +57,12 @@ class ServerQuery:
 
 def servers(parameters: Mapping[str, str]) -> ServerQuery:
     _refuse_unknown(parameters, _SERVER_KEYS)
-    states = None if "status" not in parameters else _states(parameters["status"])
+    status = parameters["status"].upper() if "status" in parameters else None
+    # A status that no server here ever has is no error: nothing matches it.
+    states = None if status is None else STATUSES.get(status, frozenset())
     return ServerQuery(
         name=parameters.get("name"),
+        status=status,
         states=states,
         host=parameters.get("host"),
         reservation_id=parameters.get("reservation_id"),
@@ -61,11 +71,6 @@ def servers(parameters: Mapping[str, str]) -> ServerQuery:
         deleted=_boolean(parameters, "deleted") or states == STATUSES["DELETED"],
         everybody=_boolean(parameters, "all_tenants"),
     )
-
-
-def _states(status: str) -> frozenset[State]:
-    """A status that no server here ever has is no error: nothing matches it."""
-    return STATUSES.get(status.upper(), frozenset())
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,11 @@ def flavors(parameters: Mapping[str, str]) -> Selection:
 
 def keypairs(parameters: Mapping[str, str]) -> Selection:
     _refuse_unknown(parameters, _KEYPAIR_KEYS)
+    return _selection(parameters)
+
+
+def hosts(parameters: Mapping[str, str]) -> Selection:
+    _refuse_unknown(parameters, _HOST_KEYS)
     return _selection(parameters)
 
 

@@ -64,6 +64,8 @@ def routes(do: Operations) -> Iterator[Route]:
         Route("/v2.1/flavors/{flavor_id}/os-extra_specs", flavors, "extra_specs"),
         Route("/v2.1/injector-hosts", hosts, "collection"),
         Route("/v2.1/injector-hosts/{name}", hosts),
+        Route("/v2.1/injector-hosts/{name}/action", hosts, "action"),
+        Route("/v2.1/os-availability-zone", hosts, "zones"),
     )
     for place in _IMAGES:
         yield Route(place, images, "collection")

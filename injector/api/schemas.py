@@ -80,6 +80,7 @@ METADATA: Schema = {
     "propertyNames": a_pattern("[a-zA-Z0-9-_:. ]{1,255}"),
     "additionalProperties": text(255),
 }
+NOTHING: Schema = {"type": ["null", "object"], "maxProperties": 0}
 NEVER: Schema = {"not": {}}
 TRUE_WORDS = frozenset({"True", "TRUE", "true", "1", "ON", "On", "on", "YES", "Yes", "yes"})
 FALSE_WORDS = frozenset({"False", "FALSE", "false", "0", "OFF", "Off", "off", "NO", "No", "no"})
@@ -110,6 +111,16 @@ class Checker:
         if error is not None:
             raise _refusal(error, self._wrapper)
         return document if self._wrapper is None else document[self._wrapper]  # type: ignore[index]
+
+
+def the_only(document: object, actions: Mapping[str, Checker]) -> tuple[str, Any]:
+    """The name of the only action in a body, and its arguments."""
+    names = list(document) if isinstance(document, dict) else []
+    if len(names) != 1:
+        raise InvalidRequest("The body must hold exactly one action.", field="action")
+    if names[0] not in actions:
+        raise InvalidRequest(f"There is no such action: {names[0][:40]!r}.", field="action")
+    return names[0], actions[names[0]].check(document)
 
 
 def _refuse_surrogates(document: object) -> None:

@@ -42,14 +42,10 @@ class Boot(ApiShower):
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         what(parser.add_argument_group("what to boot"))
         inject(parser.add_argument_group("what to inject"))
-        _wait(parser.add_argument_group("waiting"))
+        waiting(parser.add_argument_group("waiting"))
 
     def tidy(self, argv: list[str]) -> list[str]:
-        """``--wait NAME`` means ``--wait`` and a name: argparse would take the name for the optional value."""
-        return [
-            "--wait=running" if word == "--wait" and (argv[place + 1 : place + 2] or [""])[0] not in GOALS else word
-            for place, word in enumerate(argv)
-        ]
+        return bare_wait(argv)
 
     def fields(self) -> Mapping[str, Any]:
         made = self.session.post(SERVER.path, body(self.session, self.args))["server"]
@@ -67,21 +63,14 @@ class Boot(ApiShower):
             self.say(f"warning: {line}")
         self.servers = [first] if self.args.max_count == 1 else self._all_of(first)
         if self.args.wait:
-            self._wait(Goal(self.args.wait), self.args.timeout)
+            self.servers = waited(self, self.servers)
 
     def _all_of(self, first: Document) -> list[Document]:
         """Every server of the request, in the order of their names."""
         reservation = first.get("OS-EXT-SRV-ATTR:reservation_id")
-        known = self.session.collection(SERVER.listing, "servers")
+        known = self.session.collection(SERVER.listing, "servers", reservation_id=reservation)
         mine = [view for view in known if view.get("OS-EXT-SRV-ATTR:reservation_id") == reservation]
         return sorted(mine or [first], key=lambda view: int(view.get("OS-EXT-SRV-ATTR:launch_index") or 0))
-
-    def _wait(self, goal: Goal, timeout: float) -> None:
-        with shown(self.app.stderr, quiet=self.app.options.verbose_level == 0) as progress:
-            self.servers, failures = Watch(self.session, progress, timeout).boot(self.servers, goal)
-        for failure in failures[1:]:
-            self.app.complain(failure)
-        self.ending = failures[0] if failures else None
 
     def produce_output(self, parsed_args: argparse.Namespace, column_names: Any, data: Any) -> int:
         """One server's fields, or a row for each of several; cliff's formatters can do either, but for ``shell``."""
@@ -96,6 +85,14 @@ class Boot(ApiShower):
         rows = [[cell(fields[title], parsed_args) for title in titles] for fields in views_of_all]
         self.formatter.emit_list(titles, rows, self.app.stdout, parsed_args)
         return 0
+
+
+def bare_wait(argv: list[str]) -> list[str]:
+    """``--wait NAME`` means ``--wait`` and a name: argparse would take the name for the optional value."""
+    return [
+        "--wait=running" if word == "--wait" and (argv[place + 1 : place + 2] or [""])[0] not in GOALS else word
+        for place, word in enumerate(argv)
+    ]
 
 
 def what(group: argparse._ArgumentGroup) -> None:
@@ -113,6 +110,11 @@ def what(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--disk-tag", metavar="TAG", help="the role of the root disk, told to the guest")
     group.add_argument("--availability-zone", metavar="ZONE", help="where to boot")
+    group.add_argument(
+        "--client-token",
+        metavar="TOKEN",
+        help="a word of your own for this request (1 to 64 characters): asked again with it, nothing is booted twice",
+    )
     group.add_argument("--min-count", type=positive, metavar="N", help="boot at least N of them or none (default: 1)")
     group.add_argument("--max-count", type=positive, metavar="N", help="boot up to N of them (default: --min-count)")
 
@@ -154,7 +156,7 @@ def inject(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--hostname", metavar="HOSTNAME", help="the guest's host name (default: made from NAME)")
 
 
-def _wait(group: argparse._ArgumentGroup) -> None:
+def waiting(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--wait",
         nargs="?",
@@ -165,6 +167,17 @@ def _wait(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--timeout", type=seconds, default=900.0, metavar="SECONDS", help="of the wait (default: %(default)g)"
     )
+
+
+def waited(command: ApiShower, servers: list[Document]) -> list[Document]:
+    """The servers once they are where ``--wait`` wants them; of those that did not come there ``ending`` tells."""
+    goal, app = Goal(command.args.wait), command.app
+    with shown(app.stderr, quiet=app.options.verbose_level == 0) as progress:
+        seen, failures = Watch(command.session, progress, command.args.timeout).boot(servers, goal)
+    for failure in failures[1:]:
+        app.complain(failure)
+    command.ending = failures[0] if failures else None
+    return seen
 
 
 def body(session: Session, args: argparse.Namespace) -> dict[str, Any]:
@@ -178,7 +191,7 @@ def body(session: Session, args: argparse.Namespace) -> dict[str, Any]:
         "name": args.name,
         "min_count": args.min_count,
         "max_count": args.max_count,
-        "personality": [_personality(file) for file in args.files],
+        "personality": [personality(file) for file in args.files],
         "user_data": args.user_data.base64() if args.user_data else None,
         "metadata": dict(args.meta),
         "key_name": next(iter(args.key_names), None),
@@ -188,6 +201,7 @@ def body(session: Session, args: argparse.Namespace) -> dict[str, Any]:
         "availability_zone": args.availability_zone,
         "hostname": args.hostname,
         "injector:best_effort": args.best_effort,
+        "injector:client_token": args.client_token,
     }
     said = {key: value for key, value in server.items() if value not in (None, [], {})}
     networks = _networks(session, args.nics)
@@ -196,7 +210,7 @@ def body(session: Session, args: argparse.Namespace) -> dict[str, Any]:
     return {"server": said | {"imageRef": image, "flavorRef": flavor, "networks": networks, **root}}
 
 
-def _personality(file: FileArgument) -> dict[str, Any]:
+def personality(file: FileArgument) -> dict[str, Any]:
     return {"path": file.path, "contents": file.source.base64(), **dict(file.extras)}
 
 

@@ -11,7 +11,7 @@ from injector.client.cells import Cell
 from injector.client.command import ApiLister, ApiShower
 from injector.client.exits import Exit, Failure
 from injector.client.find import SERVER, find, find_id
-from injector.client.progress import Silent
+from injector.client.progress import Remarks
 from injector.client.session import Document
 from injector.client.watch import Watch
 from injector.model.generation import IdPolicy
@@ -39,7 +39,7 @@ class Refresh(ApiShower):
         if policy is None:
             self.say(f"generation {self.args.to}: {begun.get('meaning')}")
         self.say(str(begun.get("when")))
-        after = Watch(self.session, Silent(), self.args.timeout).refreshed(view, int(begun["generation"]))
+        after = Watch(self.session, Remarks(self.say), self.args.timeout).refreshed(view, int(begun["generation"]))
         return self._done(after, begun)
 
     def _begin(self, view: Document, wanted: Mapping[str, Any]) -> Document:

@@ -28,6 +28,7 @@ class Kind:
 SERVER = Kind("server", "/v2.1/servers", "/v2.1/servers/detail", "servers", "server")
 IMAGE = Kind("image", "/v2/images", "/v2/images", "images", None)
 FLAVOR = Kind("flavor", "/v2.1/flavors", "/v2.1/flavors/detail", "flavors", "flavor", any_id=True)
+HOSTS = "/v2.1/injector-hosts"
 NETWORK = Kind("network", "/v2.0/networks", "/v2.0/networks", "networks", "network")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TextIO
 
@@ -36,6 +36,16 @@ class Silent:
     def now(self, subject: str, text: str) -> None: ...
 
     def sent(self, count: int, total: int) -> None: ...
+
+
+class Remarks(Silent):
+    """What must be said, and nothing of how it goes on."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+    def line(self, text: str) -> None:
+        self._say(_kept(text))
 
 
 class Plain(Silent):

@@ -1,4 +1,4 @@
-"""The commands on servers that exist: list, show, delete, stop, start, reboot, and the receipt."""
+"""The commands on servers that exist: list, show, delete, the receipt, and what becomes of the running guest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from injector.client import views
 from injector.client.arguments import positive, seconds
 from injector.client.command import ApiCommand, ApiLister, ApiShower
 from injector.client.find import SERVER, find, find_id, name_images
-from injector.client.progress import Silent
+from injector.client.progress import Remarks
 from injector.client.session import Document
 from injector.client.watch import Watch
 
@@ -77,7 +77,7 @@ class PowerCommand(ApiCommand):
         view = find(self.session, SERVER, name)
         self.begin(view)
         if self.args.wait:
-            self.end(view, Watch(self.session, Silent(), self.args.timeout))
+            self.end(view, Watch(self.session, Remarks(self.say), self.args.timeout))
 
     def begin(self, view: Document) -> None:
         raise NotImplementedError
@@ -128,6 +128,46 @@ class Reboot(PowerCommand):
 
     def begin(self, view: Document) -> None:
         self.act(view, "reboot", {"type": "HARD" if self.args.hard else "SOFT"})
+
+    def end(self, view: Document, watch: Watch) -> None:
+        watch.power(view, "ACTIVE")
+
+
+class Pause(PowerCommand):
+    """Pause servers: the guest stands still, and keeps its memory on the host."""
+
+    def begin(self, view: Document) -> None:
+        self.act(view, "pause")
+
+    def end(self, view: Document, watch: Watch) -> None:
+        watch.power(view, "PAUSED")
+
+
+class Unpause(PowerCommand):
+    """Let servers go on that are paused."""
+
+    def begin(self, view: Document) -> None:
+        self.act(view, "unpause")
+
+    def end(self, view: Document, watch: Watch) -> None:
+        watch.power(view, "ACTIVE")
+
+
+class Suspend(PowerCommand):
+    """Suspend servers: the guest's memory is saved to disk, and the host is rid of it until it is resumed."""
+
+    def begin(self, view: Document) -> None:
+        self.act(view, "suspend")
+
+    def end(self, view: Document, watch: Watch) -> None:
+        watch.power(view, "SUSPENDED")
+
+
+class Resume(PowerCommand):
+    """Let servers go on that are suspended, where they were."""
+
+    def begin(self, view: Document) -> None:
+        self.act(view, "resume")
 
     def end(self, view: Document, watch: Watch) -> None:
         watch.power(view, "ACTIVE")

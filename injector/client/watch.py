@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from injector.client.exits import Exit, Failure, Refused, Unreachable
-from injector.client.find import SERVER, get
+from injector.client.find import HOSTS, SERVER, get
 from injector.client.progress import Progress
-from injector.client.session import Document, Session
+from injector.client.session import Document, Session, seg
 from injector.client.views import elapsed
 
 PATIENCE = 30.0
@@ -18,6 +18,10 @@ PATIENCE = 30.0
 
 FAST, SLOW = 0.2, 1.0
 """Seconds between two looks: at a build, whose phases are short, and at a guest, which takes its time."""
+
+
+UNDER_WAY = frozenset({"BUILD", "REBUILD", "UNKNOWN"})
+"""Nothing is over yet: a host that is silent may come back, and then says what became of the guest."""
 
 
 class Goal(StrEnum):
@@ -45,7 +49,7 @@ def judge_boot(view: Document, goal: Goal) -> Ending | None:
         return Ending(_failed(view, "was deleted before it was up", Exit.BOOT_FAILED))
     if status == "ERROR":
         return Ending(_boot_failure(view))
-    if status == "BUILD":
+    if status in UNDER_WAY:
         return None
     return Ending() if goal is Goal.RUNNING else _judge_guest(view, stopped=status == "SHUTOFF")
 
@@ -66,8 +70,8 @@ def _judge_guest(view: Document, *, stopped: bool) -> Ending | None:
 
 
 def judge_power(view: Document, wanted: str) -> Ending | None:
-    """Whether a stop, start or reboot has come to the status ``wanted``."""
-    if view.get("OS-EXT-STS:task_state"):
+    """Whether a stop, start, pause or the like has come to the status ``wanted``."""
+    if view.get("OS-EXT-STS:task_state") or view.get("status") in UNDER_WAY:
         return None
     if view.get("status") == wanted:
         return Ending()
@@ -128,7 +132,7 @@ class Story:
 
     def present(self, view: Document) -> str:
         """What goes on right now."""
-        if view.get("status") == "BUILD":
+        if view.get("status") in ("BUILD", "REBUILD"):
             return str(self.told[-1]["step"]) if self.told else "waiting for a host"
         return f"guest {self.guest}"
 
@@ -159,6 +163,7 @@ class Watch:
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
         self._patience = Patience()
+        self._silent: dict[str, str] = {}
 
     def boot(self, views: list[Document], goal: Goal) -> tuple[list[Document], list[Failure]]:
         """The last views of the servers, and the failures of those that did not come to ``goal``."""
@@ -204,6 +209,7 @@ class Watch:
             for identity in tuple(waiting):
                 view = self._look(identity) or latest[identity]
                 latest[identity] = view
+                self._tell_silence(view)
                 ending = judge(view)
                 if ending is not None:
                     waiting.remove(identity)
@@ -212,7 +218,7 @@ class Watch:
                 failures += [self._too_late(latest[identity]) for identity in waiting]
                 break
             if waiting:
-                building = any(latest[identity].get("status") == "BUILD" for identity in waiting)
+                building = any(latest[identity].get("status") in ("BUILD", "REBUILD") for identity in waiting)
                 time.sleep(min(FAST if building else SLOW, max(0.0, self._deadline - time.monotonic())))
         return list(latest.values()), failures
 
@@ -228,7 +234,27 @@ class Watch:
         self._patience.answered()
         return view
 
+    def _tell_silence(self, view: Document) -> None:
+        """Once a server, while its host is not heard of: nothing will move until it is."""
+        identity, host = str(view["id"]), str(view.get("OS-EXT-SRV-ATTR:host"))
+        if view.get("injector:host_state") != "down":
+            self._silent.pop(identity, None)
+        elif identity not in self._silent:
+            self._silent[identity] = host
+            self._progress.line(f"{view.get('name')}: {silence(self._session, host)}")
+
     def _too_late(self, view: Document) -> Failure:
         guest = (view.get("injector:guest") or {}).get("state", "unknown")
         where = f"it is {view.get('status')}, its guest {guest}"
-        return _failed(view, f"did not get there within {self._timeout:g} s: {where}", Exit.TIMED_OUT)
+        host = self._silent.get(str(view["id"]))
+        because = "" if host is None else f"; {silence(self._session, host)}"
+        return _failed(view, f"did not get there within {self._timeout:g} s: {where}{because}", Exit.TIMED_OUT)
+
+
+def silence(session: Session, host: str) -> str:
+    """How long a host was not heard of, as far as the API says that."""
+    try:
+        seconds = session.get(f"{HOSTS}/{seg(host)}")["host"]["silent_seconds"]
+    except (Failure, KeyError):
+        return f"host {host} is silent"
+    return f"host {host} is silent for {seconds:.0f} s"

@@ -34,10 +34,9 @@ def alone(settings: Settings) -> Iterator[None]:
 
 
 def prepare(settings: Settings, qemu_group: int | None) -> None:
-    """``state`` and ``instances`` can be passed through (0711), so that QEMU reaches its files, but not listed."""
+    """A compute's directories can be passed through (0711), so that QEMU reaches its files, but not listed."""
     files.make_directory(settings.instances_dir, 0o711, qemu_group)
     files.make_directory(settings.base_dir, 0o711, qemu_group)
-    files.make_directory(settings.images_dir, 0o711, qemu_group)
 
 
 def admin_token(settings: Settings) -> str:
@@ -49,3 +48,8 @@ def admin_token(settings: Settings) -> str:
         token = secrets.token_urlsafe(32)
         files.write_atomic(path, token.encode(), mode=0o600)
         return token
+
+
+def prepare_images(settings: Settings, qemu_group: int | None) -> None:
+    """The api's store of images; where guests are built beside it, QEMU may be handed its files as they are."""
+    files.make_directory(settings.images_dir, 0o711, qemu_group)

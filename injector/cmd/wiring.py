@@ -1,138 +1,196 @@
-"""The house: every station made and joined, started from the back of the road and stopped from its front."""
+"""The house: the stations of one process and what they share, started from the back of the road to its front."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import ExitStack
-from functools import partial
+from enum import Enum
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 from oslo_config import cfg
 
 from injector import conf as options
-from injector.api.operations import Operations, Outside, make_operations
-from injector.api.rpc import TOPIC as API
-from injector.api.rpc import ApiEndpoint
-from injector.api.server import ApiServer
 from injector.cmd import defaults, logs, state
-from injector.compute.journal import Journal
-from injector.compute.manager import ComputeManager
-from injector.compute.manager import Host as ComputeHost
-from injector.db import open_store
-from injector.dispatcher.manager import DispatcherManager
-from injector.images.cache import BaseCache
+from injector.cmd.patience import Patience
+from injector.cmd.stations.station import Station
+from injector.errors import InvalidRequest
+from injector.images.http import HttpSource
+from injector.images.source import ImageSource
 from injector.images.store import LocalStore
-from injector.rpc.bus import Bus
-from injector.rpc.compute import TOPIC as COMPUTE
-from injector.rpc.compute import ComputeClient, ComputeEndpoint
-from injector.rpc.dispatcher import TOPIC as DISPATCHER
-from injector.rpc.dispatcher import DispatcherClient, DispatcherEndpoint
-from injector.rpc.endpoint import Endpoint
+from injector.rpc.bus import Bus, stays_inside
 from injector.settings import Settings
-from injector.system.vault import open_vault
-from injector.virt.driver import Asks
-from injector.virt.libvirt.driver import LibvirtDriver
-from injector.virt.libvirt.host import Host
+from injector.system.keyring import open_vault
+from injector.system.vault import Vault
 
-LOG = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from injector.cmd.stations.api import ApiStation
+    from injector.db import Store
+    from injector.virt.libvirt.host import Host
 
 
-def configure(conf: cfg.ConfigOpts, arguments: Sequence[str], version: str) -> Settings:
-    """Options of the house and of the libraries it configures, parsed and read."""
+class Kind(Enum):
+    """The stations, by the last word of their service's name."""
+
+    API = "api"
+    DISPATCHER = "dispatcher"
+    COMPUTE = "compute"
+
+
+ALL = frozenset(Kind)
+
+
+def configure(conf: cfg.ConfigOpts, arguments: Sequence[str], version: str, kinds: Set[Kind] = ALL) -> Settings:
+    """Options of the house and of the libraries it configures, parsed and read; InvalidRequest names one of them."""
     defaults.set_defaults()
     logs.register(conf)
     Bus.register(conf)
-    return options.load(conf, arguments, version)
+    settings = options.load(conf, arguments, version)
+    if kinds != ALL:
+        _refuse_islands(conf, kinds)
+    return settings
+
+
+def _refuse_islands(conf: cfg.ConfigOpts, kinds: Set[Kind]) -> None:
+    """A service by itself needs a bus and a database that the others reach too."""
+    if stays_inside(conf):
+        raise InvalidRequest(
+            "this service works with others over a message bus, and local:// ends at its own process: set "
+            "transport_url = rabbit://USER:PASSWORD@HOST:5672/VHOST for all of them, or run `injector serve`",
+            field="transport_url",
+        )
+    if kinds != {Kind.COMPUTE} and not conf.database.connection:
+        raise InvalidRequest(
+            "this service needs the database that all apis and dispatchers share: set connection, "
+            "such as postgresql+psycopg://USER:PASSWORD@HOST/injector",
+            field="[database] connection",
+        )
+
+
+class Shared:
+    """What the stations of one process share; each thing is opened when the first station wants it."""
+
+    def __init__(self, settings: Settings, conf: cfg.ConfigOpts, kinds: Set[Kind], patience: Patience) -> None:
+        self.settings = settings
+        self.patience = patience
+        self._conf = conf
+        self._kinds = kinds
+        self._opened = ExitStack()
+
+    def close(self) -> None:
+        """The last opened first."""
+        self._opened.close()
+
+    def take_state(self) -> None:
+        """The state directory, alone if guests are built here. A dispatcher has none."""
+        if self._kinds != {Kind.DISPATCHER}:
+            state.make_home(self.settings)
+        if Kind.COMPUTE in self._kinds:
+            self._opened.enter_context(state.alone(self.settings))
+
+    @cached_property
+    def store(self) -> Store:
+        """The database. All stations together bring its tables up to date; a service leaves that to its operator."""
+        from injector.db import open_store
+
+        opened = partial(open_store, self.settings.database_connection, migrate=self._kinds == ALL)
+        store = self.patience.until("the database", opened)
+        self._opened.callback(store.close)
+        return store
+
+    @cached_property
+    def bus(self) -> Bus:
+        bus = Bus.open(self._conf, self._conf.transport_url)
+        self._opened.callback(bus.close)
+        self.patience.until("the message broker", bus.reach)
+        return bus
+
+    @cached_property
+    def vault(self) -> Vault:
+        return open_vault(self.settings.secrets_key, self.settings.key_files)
+
+    @cached_property
+    def host(self) -> Host:
+        from injector.virt.libvirt.host import Host
+
+        where = self.settings.libvirt
+        host = Host(where.connection_uri, where.connect_timeout, str(self.settings.instances_dir))
+        self._opened.callback(host.close)
+        return host
+
+    @cached_property
+    def group(self) -> int | None:
+        """QEMU's, where guests are built."""
+        return self.patience.until("libvirt", self.host.qemu_group) if Kind.COMPUTE in self._kinds else None
+
+    @cached_property
+    def images(self) -> LocalStore:
+        if Kind.API in self._kinds:
+            state.prepare_images(self.settings, self.group)
+        return LocalStore(self.settings.images_dir, self.settings.images, self.group)
+
+    @property
+    def source(self) -> ImageSource:
+        """Where guests built here have their images from."""
+        return HttpSource(self.settings.images) if self.settings.images.source == "http" else self.images
 
 
 class House:
-    """All stations in one process. HostError when one of them cannot be made; nothing is left open then."""
+    """Some stations, or all, in one process. HostError when one of them cannot be made; nothing is left open then."""
 
-    def __init__(self, settings: Settings, conf: cfg.ConfigOpts) -> None:
-        self._settings = settings
-        with ExitStack() as undo:
-            state.make_home(settings)
-            undo.enter_context(state.alone(settings))
-            # Before the first thread is started: a migration forks.
-            self._store = open_store(settings.database_connection)
-            undo.callback(self._store.close)
-            host = Host(settings.libvirt.connection_uri, settings.libvirt.connect_timeout, str(settings.instances_dir))
-            undo.callback(host.close)
-            group = host.qemu_group()
-            state.prepare(settings, group)
-            self._token = state.admin_token(settings)
-            self._vault = open_vault(settings.secrets_key)
-            self._bus = Bus.open(conf, conf.transport_url)
-            undo.callback(self._bus.close)
-            self._images = LocalStore(settings.images_dir, settings.images, group)
-            self._cache = BaseCache(settings.base_dir, self._images, group)
-            self._driver = LibvirtDriver(host, settings, self._vault, self._cache, group, self._asks())
-            undo.callback(self._driver.close)
-            self._dispatcher = DispatcherManager(self._store, ComputeClient(self._bus).ring, settings.dispatcher)
-            self._compute = ComputeManager(self._compute_host(group), settings)
-            self._operations = self._make_operations()
-            self._api = ApiServer(self._operations, settings.api, self._token, settings.shutdown_timeout)
-            self._opened = undo.pop_all()
+    def __init__(
+        self,
+        settings: Settings,
+        conf: cfg.ConfigOpts,
+        kinds: Set[Kind] = ALL,
+        patience: Patience | None = None,
+    ) -> None:
+        shared = Shared(settings, conf, kinds, patience or Patience())
+        self._api: ApiStation | None = None
+        self._stations: list[Station] = []
         self._started = ExitStack()
+        with ExitStack() as undo:
+            undo.callback(shared.close)
+            shared.take_state()
+            if kinds & {Kind.API, Kind.DISPATCHER}:
+                _ = shared.store  # before the stations' threads are started: a migration forks
+            for station in self._make(shared, kinds):
+                undo.callback(station.close)
+                self._stations.append(station)
+            self._opened = undo.pop_all()
+
+    def _make(self, shared: Shared, kinds: Set[Kind]) -> Iterator[Station]:
+        """The dispatcher first, since a compute reports to it; the api last, since it needs both."""
+        settings = shared.settings
+        # Loaded here, not above: a service has its own station in memory, and not the others.
+        if Kind.DISPATCHER in kinds:
+            from injector.cmd.stations.dispatcher import DispatcherStation
+
+            yield DispatcherStation(settings, shared.bus, shared.store)
+        if Kind.COMPUTE in kinds:
+            from injector.cmd.stations.compute import ComputeStation, Hypervisor
+
+            state.prepare(settings, shared.group)
+            hypervisor = Hypervisor(shared.host, shared.group)
+            yield ComputeStation(settings, shared.bus, shared.vault, shared.source, hypervisor, shared.patience)
+        if Kind.API in kinds:
+            from injector.cmd.stations.api import ApiStation
+
+            self._api = ApiStation(settings, shared.bus, shared.store, shared.vault, shared.images)
+            yield self._api
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where the API listens, for people."""
-        return self._api.addresses
-
-    def _make_operations(self) -> Operations:
-        """Once: uploads and changes of metadata wait for each other whether REST or RPC asked for them."""
-        outside = Outside(
-            store=self._store,
-            dispatcher=DispatcherClient(self._bus),
-            hosts=ComputeClient(self._bus),
-            image_store=self._images,
-            vault=self._vault,
-        )
-        return make_operations(outside, self._settings)
+        """Where the API listens, for people; nothing without one."""
+        return () if self._api is None else self._api.addresses
 
     def start(self) -> None:
-        """The dispatcher first, since a compute reports to it; the api last, since it needs both."""
-        name = self._settings.host
-        self._serve(DISPATCHER, name, DispatcherEndpoint(self._dispatcher))
-        self._dispatcher.start()
-        self._started.callback(self._dispatcher.stop)
-        self._serve(COMPUTE, name, ComputeEndpoint(self._compute))
-        self._started.callback(self._compute.stop)
-        self._compute.start()
-        self._serve(API, name, ApiEndpoint(self._operations))
-        self._started.callback(self._api.stop)
-        self._api.start()
+        """HostError when a station cannot; those started before it still have to be stopped."""
+        for station in self._stations:
+            self._started.callback(station.stop)
+            station.start()
 
     def stop(self) -> None:
         """The api first: what was accepted is worked on or kept for the next start."""
         self._started.close()
         self._opened.close()
-
-    def _serve(self, topic: str, name: str, endpoint: Endpoint) -> None:
-        server = self._bus.serve(topic, name, endpoint)
-        self._started.callback(server.wait)
-        self._started.callback(server.stop)
-
-    def _compute_host(self, group: int | None) -> ComputeHost:
-        unused_after = self._settings.images.cache_unused_after
-
-        def prune(in_use: frozenset[str]) -> None:
-            for name in self._cache.prune(in_use, unused_after):
-                LOG.info("base image %s was not used for long and is removed", name)
-
-        return ComputeHost(
-            driver=self._driver,
-            dispatcher=DispatcherClient(self._bus),
-            vault=self._vault,
-            journal=Journal(self._settings.instances_dir, group),
-            prune=prune,
-        )
-
-    def _asks(self) -> Asks:
-        dispatcher, name = DispatcherClient(self._bus), self._settings.host
-        return Asks(
-            reforward=partial(dispatcher.reforward, name),
-            drive=partial(dispatcher.drive, name),
-            image_report=dispatcher.image_report,
-        )

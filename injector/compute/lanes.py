@@ -8,6 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+from injector.errors import HostError
+
 LOG = logging.getLogger(__name__)
 
 Build = Callable[[], None]
@@ -111,5 +113,9 @@ class Lanes:
 
 
 def _log_bug(future: Future[None]) -> None:
-    if not future.cancelled() and (error := future.exception()) is not None:
+    if future.cancelled() or (error := future.exception()) is None:
+        return
+    if isinstance(error, HostError):
+        LOG.warning("work on an instance could not be done; it will be rung again: %s (%s)", error, error.detail or "-")
+    else:
         LOG.error("work on an instance ended badly; it will be rung again", exc_info=error)

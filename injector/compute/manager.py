@@ -15,6 +15,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 from injector.compute import recipe
 from injector.compute.journal import Intent, Journal
 from injector.compute.lanes import Build, Lanes
+from injector.compute.pulse import Pulse
 from injector.compute.verdict import Action, Judgement, judge
 from injector.compute.watch import Watch
 from injector.errors import HostError, InjectorError, NotFound
@@ -22,10 +23,10 @@ from injector.model.context import Context
 from injector.model.generation import Difference, Inspection
 from injector.model.host import HostFacts
 from injector.model.hostile import harmless
-from injector.model.instance import WORKING, Instance, State, Step
+from injector.model.instance import MAKING, WORKING, Instance, State, Step
 from injector.model.preview import Preview
 from injector.model.report import Failed, Refreshed, Report, Settled
-from injector.rpc.dispatcher import Dispatcher
+from injector.rpc.dispatcher import Dispatcher, new_call
 from injector.rpc.scope import request_scope
 from injector.settings import Settings
 from injector.system.vault import Vault
@@ -67,12 +68,18 @@ class ComputeManager:
         self._closing = threading.Event()
         self._watch = Watch(host.driver, self._tell, settings.compute)
         self._kitchen = recipe.Kitchen(host.driver, host.vault, host.journal, self._tell, self._closing)
+        self._pulse = Pulse(host.dispatcher, self.facts, settings.host, settings.compute.report_interval)
         self._patrol = threading.Thread(target=self._patrol_loop, name="compute-patrol", daemon=True)
 
     def start(self) -> None:
-        """Report this host, finish or undo what was interrupted, and begin to watch."""
+        """Report this host, finish or undo what was interrupted, and begin to watch.
+
+        HostError when the dispatcher does not answer, or the hypervisor; it may be tried again then.
+        """
         self._host.dispatcher.host_report(self.facts())
         self._mend()
+        self._host.driver.listen(self._heard)
+        self._pulse.start()
         self._watch.start()
         self._patrol.start()
 
@@ -82,6 +89,8 @@ class ComputeManager:
         deadline = time.monotonic() + self._settings.shutdown_timeout
         while not self._lanes.idle and time.monotonic() < deadline:
             time.sleep(0.02)
+        # Not earlier: a host that is still building must not count as down.
+        self._pulse.stop()
         self._closing.set()
         self._lanes.close()
         if self._patrol.is_alive():
@@ -121,15 +130,23 @@ class ComputeManager:
 
     # the work
 
+    def _heard(self, instance_id: str) -> None:
+        """The hypervisor says that something became of a guest; asked for by us or not, the record has to agree."""
+        self._lanes.enter(instance_id, self._look)
+
     def _look(self, instance_id: str) -> Build | None:
         """Read the record and do what it says. A compute that cannot reach the record does nothing."""
         instance = self._assignment(instance_id)
         if instance is None:
             self._host.driver.destroy(instance_id)
-            return None
-        if instance.state is State.BUILDING:
+        elif instance.state in MAKING:
             return functools.partial(self._do, instance)
-        self._do(instance)
+        elif instance.state in WORKING:
+            self._do(instance)
+        elif not instance.holds_claims:
+            self._undo(instance)
+        elif instance.launched_at is not None:
+            self._agree(instance)
         return None
 
     def _do(self, instance: Instance) -> None:
@@ -137,18 +154,22 @@ class ComputeManager:
             self._work(instance)
 
     def _work(self, instance: Instance) -> None:
+        driver = self._host.driver
         works: dict[State, Callable[[Instance], None]] = {
             State.BUILDING: self._build,
+            State.REBUILDING: self._build,
             State.STOPPING: self._stop_guest,
             State.STARTING: self._start_guest,
             State.REBOOTING: lambda seen: self._reboot_guest(seen, hard=False),
             State.REBOOTING_HARD: lambda seen: self._reboot_guest(seen, hard=True),
+            State.PAUSING: lambda seen: self._switch(seen, driver.pause, State.PAUSED),
+            State.UNPAUSING: lambda seen: self._switch(seen, driver.unpause, State.ACTIVE),
+            State.SUSPENDING: lambda seen: self._switch(seen, driver.suspend, State.SUSPENDED),
+            State.RESUMING: lambda seen: self._switch(seen, driver.resume, State.ACTIVE),
             State.REFRESHING: self._refresh_drive,
             State.DELETING: self._delete,
         }
-        work = works.get(instance.state)
-        if work is None:
-            return
+        work = works[instance.state]
         started = time.monotonic()
         LOG.info("instance %s: %s", instance.id, instance.state.value)
         try:
@@ -191,6 +212,11 @@ class ComputeManager:
         self._host.driver.reboot(instance, hard=hard)
         self._settled(instance, State.ACTIVE)
 
+    def _switch(self, instance: Instance, act: Callable[[Instance], None], state: State) -> None:
+        """What the guest does not notice, or only by its clock: it is the same boot, and is still watched."""
+        act(instance)
+        self._tell(instance, Settled(state, datetime.now(UTC), seen=instance.state))
+
     def _refresh_drive(self, instance: Instance) -> None:
         """The journal says that it was begun; what was made so far lies beside the guest's files, to be found again."""
         before = self._host.journal.read(instance.id)
@@ -209,12 +235,25 @@ class ComputeManager:
         self._settled(instance, State.DELETED)
 
     def _settled(self, instance: Instance, state: State) -> None:
-        self._tell(instance, Settled(state, datetime.now(UTC)))
+        self._tell(instance, Settled(state, datetime.now(UTC), seen=instance.state))
         if state is State.ACTIVE:
             self._watch.begin(instance)
 
     def _fail(self, instance: Instance, judgement: Judgement, error: BaseException) -> None:
+        if judgement.action is Action.LET_GO:
+            LOG.info("instance %s: %s is let go: %s", instance.id, instance.state.value, error)
+            return
         detail = getattr(error, "detail", None)
+        if instance.state in MAKING and self._may_run(instance):
+            LOG.warning(
+                "instance %s: %s failed, but its guest may run and cannot be undone now; it will be looked at again: "
+                "%s (%s)",
+                instance.id,
+                instance.state.value,
+                error,
+                detail or "-",
+            )
+            return
         LOG.error(
             "instance %s: %s failed: %s (%s) -> %s",
             instance.id,
@@ -224,17 +263,28 @@ class ComputeManager:
             judgement.action.value,
             exc_info=error if judgement.ours else None,
         )
-        if judgement.action is Action.LET_GO:
-            return
         elsewhere = judgement.action is Action.ELSEWHERE and instance.state is State.BUILDING
         try:
             self._tell(instance, Failed(judgement.fault, elsewhere, self._state_after_failure(instance)))
         except HostError as unknown:
             LOG.warning("instance %s: that cannot be told yet, it will be rung: %s", instance.id, unknown)
 
+    def _may_run(self, instance: Instance) -> bool:
+        """Whether a guest of this attempt was about to start, and is not known to be gone.
+
+        To tell of a failure then would let it start elsewhere, or be taken for what was asked.
+        """
+        begun = self._host.journal.read(instance.id)
+        if begun is None or begun.attempt != instance.attempt or begun.step not in (Step.START, Step.RUNNING):
+            return False
+        try:
+            return self._host.driver.state(instance.id) is not None
+        except HostError:
+            return True
+
     def _state_after_failure(self, instance: Instance) -> State:
         """HostError when the hypervisor does not say: then the work stays to be done, and is rung for again."""
-        if instance.state in (State.BUILDING, State.DELETING):
+        if instance.state in (*MAKING, State.DELETING):
             return State.ERROR
         return self._host.driver.state(instance.id) or State.ERROR
 
@@ -245,7 +295,8 @@ class ComputeManager:
 
     def _tell(self, instance: Instance, report: Report) -> bool:
         """Report, again and again for a while when the dispatcher does not answer: reports may be repeated."""
-        return _PATIENCE(self._host.dispatcher.report, self._name, instance.id, instance.attempt, report)
+        report_to = self._host.dispatcher.report
+        return _PATIENCE(report_to, self._name, instance.id, instance.attempt, report, new_call())
 
     # what an interruption left behind
 
@@ -256,35 +307,27 @@ class ComputeManager:
         for instance_id in found - assigned.keys():
             if not self._lanes.busy(instance_id):
                 LOG.warning("instance %s: nothing asks for it here; it is removed", instance_id)
-                self._lanes.enter(instance_id, self._look)
+                self.ring(instance_id)
+        # In lanes: a guest that hangs costs a worker, not the patrol or the start of the daemon.
         for instance in assigned.values():
-            if instance.state in WORKING:
+            if instance.holds_claims or instance.id in found:
                 self.ring(instance.id)
-            elif not instance.holds_claims and instance.id in found:
-                self._undo(instance)
-            elif instance.launched_at is not None:
-                # In a lane: a guest that hangs costs a worker, not the patrol or the start of the daemon.
-                self._lanes.enter(instance.id, self._agree)
 
-    def _agree(self, instance_id: str) -> Build | None:
+    def _agree(self, instance: Instance) -> None:
         """Where the hypervisor and the record differ, the hypervisor is right."""
-        instance = self._assignment(instance_id)
-        if instance is None or instance.state in WORKING:
-            return self._look(instance_id)
         try:
             self._compare(instance)
         except InjectorError as error:
-            LOG.warning("instance %s: cannot be compared with its record: %s", instance_id, error)
-        return None
+            LOG.warning("instance %s: cannot be compared with its record: %s", instance.id, error)
 
     def _compare(self, instance: Instance) -> None:
-        seen = self._host.driver.state(instance.id)
-        if seen is None and instance.state is not State.ERROR:
+        state = self._host.driver.state(instance.id)
+        if state is None and instance.state is not State.ERROR:
             fault = judge(HostError("the guest is gone from its host"), datetime.now(UTC)).fault
-            self._tell(instance, Failed(fault))
-        elif seen is not None and seen is not instance.state:
-            self._tell(instance, Settled(seen, datetime.now(UTC)))
-        elif seen is State.ACTIVE:
+            self._tell(instance, Failed(fault, seen=instance.state))
+        elif state is not None and state is not instance.state:
+            self._tell(instance, Settled(state, datetime.now(UTC), seen=instance.state))
+        elif state is State.ACTIVE:
             if not instance.guest.state.final:
                 self._watch.go_on(instance)
             self._host.driver.mend_forwards(instance)

@@ -38,8 +38,9 @@ def build(kitchen: Kitchen, instance: Instance) -> Instance:
     Raises what ``spawn`` raises, after everything was undone; StaleError when the record moved on.
     """
     before = kitchen.journal.read(instance.id)
-    spawned = kitchen.driver.resume(instance)
-    if before is not None:
+    spawned = kitchen.driver.recall(instance)
+    # A guest that is rebuilt was completed by its last attempt.
+    if before is not None and not (before.step is Step.RUNNING and before.attempt < instance.attempt):
         done = "begun again" if spawned is None else "found complete"
         LOG.warning("instance %s: interrupted at %s, attempt %d: %s", instance.id, before.step, before.attempt, done)
     if spawned is None:

@@ -200,6 +200,17 @@ DATABASE: Sequence[cfg.Opt] = (
     ),
 )
 
+SECRETS: Sequence[cfg.Opt] = (
+    cfg.ListOpt(
+        "key_files",
+        default=[],
+        sample_default=["<state_path>/secrets.key"],
+        help="Files of the keys of the installation, each 0600: the first seals what is secret, all of them open it. "
+        "Every api and every compute needs the same ones. Only the default file is made at the first start; "
+        "injector-manage secrets new-key makes others.",
+    ),
+)
+
 LIBVIRT: Sequence[cfg.Opt] = (
     cfg.StrOpt("connection_uri", default=_LIBVIRT.connection_uri, help="The libvirt connection."),
     cfg.StrOpt(
@@ -290,6 +301,32 @@ IMAGES: Sequence[cfg.Opt] = (
         min=0,
         help="Seconds after its last use that a base image may leave a host's cache.",
     ),
+    cfg.StrOpt(
+        "directory",
+        sample_default="<state_path>/images",
+        help="Where the api keeps images. Several apis have one such directory, on storage that they share.",
+    ),
+    cfg.StrOpt(
+        "source",
+        default=_IMAGES.source,
+        choices=[
+            ("local", "that directory: api and compute are on one host, or share it"),
+            ("http", "the api at api_endpoint"),
+        ],
+        help="Where a compute has images from.",
+    ),
+    cfg.URIOpt(
+        "api_endpoint",
+        schemes=["http", "https"],
+        help="With source = http: the api, or what stands before several, such as https://api.example.org:8774. The "
+        "token goes there: without https, anybody on the way can read it.",
+    ),
+    cfg.StrOpt(
+        "token_file",
+        help="With source = http: a file with the api's token (its <state_path>/admin-token), readable by the daemon's "
+        "user only.",
+    ),
+    cfg.StrOpt("cafile", help="Certificates of the authorities to trust for api_endpoint; unset: those of this host."),
 )
 
 COMPUTE: Sequence[cfg.Opt] = (
@@ -301,6 +338,12 @@ COMPUTE: Sequence[cfg.Opt] = (
         default=_COMPUTE.reconcile_interval,
         min=1,
         help="Seconds between two comparisons of the host's guests with the records.",
+    ),
+    cfg.FloatOpt(
+        "report_interval",
+        default=_COMPUTE.report_interval,
+        min=0.1,
+        help="Seconds between two signs of life; several must fit into [dispatcher] host_down_after.",
     ),
     cfg.FloatOpt(
         "witness_interval",
@@ -336,6 +379,17 @@ DISPATCHER: Sequence[cfg.Opt] = (
     cfg.FloatOpt(
         "ram_allocation_ratio", default=_DISPATCHER.ram_allocation_ratio, min=0.1, help="Promised to real memory."
     ),
+    cfg.FloatOpt(
+        "disk_allocation_ratio", default=_DISPATCHER.disk_allocation_ratio, min=0.1, help="Promised to real disk."
+    ),
+    cfg.FloatOpt(
+        "host_down_after",
+        default=_DISPATCHER.host_down_after,
+        min=0.5,
+        help="Seconds without a sign of life, by the database's clock, after which a host counts as down: it gets no "
+        "guests, builds that were not yet allowed to start there move to another, and servers are shown as UNKNOWN. "
+        "The same everywhere.",
+    ),
     cfg.Opt(
         "forward_first_port",
         type=Port(),
@@ -348,6 +402,15 @@ DISPATCHER: Sequence[cfg.Opt] = (
         default=_DISPATCHER.keep_generations,
         min=1,
         help="How many generations of a guest's config drive are kept to go back to; the current one always is.",
+    ),
+)
+
+UPGRADE_LEVELS: Sequence[cfg.Opt] = (
+    cfg.StrOpt(
+        "dispatcher",
+        regex=r"1\.\d+",
+        help="The RPC version of the oldest dispatcher while they are being upgraded, such as 1.0; newer apis and "
+        "computes then ask for nothing that it does not know. Not set: today's.",
     ),
 )
 
@@ -375,11 +438,13 @@ GROUPS: Mapping[str, Sequence[cfg.Opt]] = {
     "api": API,
     "quota": QUOTA,
     "database": DATABASE,
+    "secrets": SECRETS,
     "libvirt": LIBVIRT,
     "injection": INJECTION,
     "images": IMAGES,
     "compute": COMPUTE,
     "dispatcher": DISPATCHER,
+    "upgrade_levels": UPGRADE_LEVELS,
     "lint": LINT,
 }
 

@@ -43,6 +43,7 @@ def read(conf: cfg.ConfigOpts) -> settings.Settings:
         state_dir=state,
         database_connection=conf.database.connection or f"sqlite:///{state / 'injector.sqlite'}",
         shutdown_timeout=conf.shutdown_timeout,
+        dispatcher_level=conf.upgrade_levels.dispatcher,
         availability_zone=conf.availability_zone,
         api=_api(conf),
         quotas=_group(settings.Quotas, conf.quota),
@@ -50,10 +51,11 @@ def read(conf: cfg.ConfigOpts) -> settings.Settings:
         drive=_drive(conf),
         partition=_partition(conf),
         libvirt=_group(settings.LibvirtSettings, conf.libvirt),
-        images=_group(settings.ImageSettings, conf.images),
+        images=_images(conf),
         compute=_group(settings.ComputeSettings, conf.compute),
         dispatcher=_group(settings.DispatcherSettings, conf.dispatcher),
         lint=_lint(conf, state),
+        key_files=tuple(Path(path) for path in conf.secrets.key_files),
     )
 
 
@@ -67,6 +69,17 @@ def _api(conf: cfg.ConfigOpts) -> settings.ApiSettings:
     given["socket"] = Path(conf.api.socket) if conf.api.socket else None
     given["port"] = None if conf.api.port < 0 else conf.api.port
     return settings.ApiSettings(**given)
+
+
+def _images(conf: cfg.ConfigOpts) -> settings.ImageSettings:
+    given = {field.name: conf.images[field.name] for field in dataclasses.fields(settings.ImageSettings)}
+    for name in ("directory", "token_file", "cafile"):
+        given[name] = Path(given[name]) if given[name] else None
+    if given["source"] == "http":
+        for name in ("api_endpoint", "token_file"):
+            if not given[name]:
+                raise InvalidRequest(f"source = http needs {name} too", field=f"[images] {name}")
+    return settings.ImageSettings(**given)
 
 
 def _lint(conf: cfg.ConfigOpts, state: Path) -> settings.LintSettings:

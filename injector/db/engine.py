@@ -1,31 +1,95 @@
-"""Opens a database the way each kind wants it, and brings its tables to the newest migration."""
+"""Opens a database the way each kind wants it."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy import URL, Connection, Dialect, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError
 
+from injector.db.failures import FIELD
 from injector.errors import HostError
 
-_MIGRATIONS = Path(__file__).with_name("migrations")
-_NEWEST = "0004"
 _BUSY_SECONDS = 30
+# A service that was frozen in the middle of a transaction must not hold up the others for as long as it likes: its
+# server ends it, and those who wait try again for longer than that.
+_LOCK_SECONDS = 5
+_IDLE_SECONDS = 15
+
+# So that a database whose machine is gone is noticed; whatever the URL says goes before.
+_POSTGRESQL = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+_MYSQL = {"connect_timeout": 10}
+_ANSWER_SECONDS = 60
 
 
 def open_engine(connection: str) -> Engine:
-    """An engine for an SQLAlchemy URL; an SQLite file is made 0600."""
-    url = make_url(connection)
-    if url.get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True)
-    if url.database:
-        _make_private(url.database)
-    engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS}, pool_size=8, max_overflow=32)
+    """An engine for an SQLAlchemy URL, for many threads; an SQLite file is made 0600.
+
+    HostError when the URL is none; its words are never repeated, for it may hold a password.
+    """
+    url = _parsed(connection)
+    if url.get_backend_name() == "sqlite":
+        if url.database:
+            _make_private(url.database)
+        return _sqlite(url, pool_size=8, max_overflow=32)
+    # Three services with as many connections as this fit into the 100 that PostgreSQL allows out of the box.
+    engine = _server(url, {"read_timeout": _ANSWER_SECONDS}, pool_pre_ping=True, pool_size=5, max_overflow=15)
+    event.listen(engine, "connect", _limit_postgresql if engine.dialect.name == "postgresql" else _limit_mysql)
+    return engine
+
+
+def for_reading(engine: Engine) -> Engine:
+    """The same connections, for statements of which each may see the database as it is by then.
+
+    On PostgreSQL without a transaction around them: to begin and to end one takes longer than most of them.
+    """
+    return engine.execution_options(isolation_level="AUTOCOMMIT") if engine.dialect.name == "postgresql" else engine
+
+
+def open_patiently(connection: str) -> Engine:
+    """For migrations: one connection at a time, and no end to how long a statement may take."""
+    url = _parsed(connection)
+    if url.get_backend_name() == "sqlite":
+        if url.database:
+            _make_private(url.database)
+        return _sqlite(url, poolclass=NullPool)
+    return _server(url, {}, poolclass=NullPool)
+
+
+def _parsed(connection: str) -> URL:
+    try:
+        url = make_url(connection)
+        url.get_dialect()
+    except (ArgumentError, ValueError, ImportError) as error:
+        raise HostError("the database's URL cannot be read", field=FIELD, detail=type(error).__name__) from None
+    if "@" in (url.host or ""):
+        raise HostError("an @ in the database's password must be written as %40", field=FIELD)
+    return url
+
+
+def _sqlite(url: URL, **pool: Any) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS}, hide_parameters=True, **pool)
     event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _server(url: URL, mysql: Mapping[str, Any], **pool: Any) -> Engine:
+    postgresql = url.get_backend_name() == "postgresql"
+    wanted: Mapping[str, Any] = _POSTGRESQL if postgresql else {**_MYSQL, **mysql}
+    arguments = {name: value for name, value in wanted.items() if name not in url.query}
+    try:
+        engine = create_engine(
+            url, isolation_level="READ COMMITTED", connect_args=arguments, hide_parameters=True, **pool
+        )
+    except (ArgumentError, ImportError, TypeError) as error:
+        message = "the database's driver is not installed" if isinstance(error, ImportError) else "the URL is wrong"
+        raise HostError(message, field=FIELD, detail=type(error).__name__) from None
+    event.listen(engine, "do_connect", _connect)
+    if not postgresql:
+        event.listen(engine, "connect", _prepare_mysql)
     return engine
 
 
@@ -33,7 +97,7 @@ def _make_private(path: str) -> None:
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
-        raise HostError("the database cannot be opened", field="[database] connection", detail=str(error)) from error
+        raise HostError("the database cannot be opened", field=FIELD, detail=str(error)) from error
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -46,6 +110,35 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
+def _connect(dialect: Dialect, _record: Any, arguments: Any, named: Any) -> Any:
+    """What PyMySQL says of a parameter that it does not know, or of a certificate that is missing, is no SQL error."""
+    try:
+        return dialect.connect(*arguments, **named)
+    except (TypeError, OSError) as error:
+        raise HostError("the database's URL cannot be used", field=FIELD, detail=str(error)) from error
+
+
+def _prepare_mysql(connection: Any, _record: Any) -> None:
+    with connection.cursor() as cursor:
+        # Of the clock's NOW(), and so that no text is cut to the length of its column.
+        cursor.execute("SET SESSION time_zone = '+00:00', SESSION sql_mode = 'STRICT_ALL_TABLES'")
+
+
+def _limit_postgresql(connection: Any, _record: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET lock_timeout = '{_LOCK_SECONDS}s'")
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'")
+    connection.commit()
+
+
+def _limit_mysql(connection: Any, _record: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {_LOCK_SECONDS}")
+        # MySQL has no such thing: there, a frozen service is waited for.
+        if "MariaDB" in connection.get_server_info():
+            cursor.execute(f"SET SESSION idle_transaction_timeout = {_IDLE_SECONDS}")
+
+
 def begin_writing(connection: Connection) -> None:
     """To be called first in a transaction that writes; to the driver itself, at a tenth of the way through the engine.
 
@@ -54,66 +147,3 @@ def begin_writing(connection: Connection) -> None:
     if connection.dialect.name == "sqlite":
         driver: Any = connection.connection.dbapi_connection
         driver.execute("BEGIN IMMEDIATE")
-
-
-def migrate(engine: Engine) -> None:
-    """Tables as the newest migration has them; HostError when the database cannot be reached or is newer than we."""
-    try:
-        with engine.begin() as connection:
-            if _version(connection) == _NEWEST:
-                return
-    except SQLAlchemyError as error:
-        raise HostError("the database cannot be opened", field="[database] connection", detail=str(error)) from error
-    engine.dispose()
-    _in_child(engine)
-
-
-def _in_child(engine: Engine) -> None:
-    """Migrate in a process of its own: alembic's 12 MB would stay with the daemon for as long as it runs."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        _end_child(engine, writing)
-    os.close(writing)
-    with open(reading, encoding="utf-8") as pipe:
-        complaint = pipe.read()
-    os.waitpid(child, 0)
-    if complaint:
-        raise HostError("the database cannot be migrated", field="[database] connection", detail=complaint)
-
-
-def _end_child(engine: Engine, writing: int) -> NoReturn:
-    complaint = "it ended without a word"
-    try:
-        complaint = _run_alembic(engine)
-    except BaseException as error:
-        complaint = repr(error)
-    finally:
-        os.write(writing, complaint.encode())
-        os._exit(0)
-
-
-def _version(connection: Connection) -> str | None:
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    version: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-    return version
-
-
-def _run_alembic(engine: Engine) -> str:
-    """Why it could not be done; empty when it was."""
-    from alembic import command
-    from alembic.config import Config
-    from alembic.util import CommandError
-
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
-    try:
-        with engine.begin() as connection:
-            begin_writing(connection)
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-    except CommandError as error:
-        return f"it was written by a newer version of injector: {error}"
-    return ""

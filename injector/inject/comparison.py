@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from injector.inject.plan import describe
-from injector.inject.receipt import Thing, things
+from injector.inject.receipt import SECRET_KINDS, Thing, things
 from injector.model.generation import Change, Difference, Generation
 from injector.model.hostile import one_line
 from injector.model.ingredients import Ingredients
@@ -28,13 +28,17 @@ class Side:
     ingredients: Ingredients
 
 
-def compare(one: Side, other: Side) -> tuple[Difference, ...]:
+SameSecret = Callable[[str | None, str | None], bool]
+"""Whether two digests that differ are of one secret, under two keys."""
+
+
+def compare(one: Side, other: Side, same: SameSecret) -> tuple[Difference, ...]:
     """From ``one`` to ``other``; none when the drives are the same to the byte."""
     before, after = _lines(one.generation.receipt), _lines(other.generation.receipt)
     items = tuple(
         Difference(describe(thing.kind, thing.name), change)
         for thing in dict.fromkeys([*before, *after])
-        if (change := _change(before.get(thing), after.get(thing)))
+        if (change := _change(before.get(thing), after.get(thing), same))
     )
     return items + _of_ingredients(one.ingredients, other.ingredients)
 
@@ -44,12 +48,13 @@ def _lines(receipt: Receipt) -> Mapping[Thing, ReceiptItem]:
     return dict(zip(things((item.kind, item.name) for item in there), there, strict=True))
 
 
-def _change(before: ReceiptItem | None, after: ReceiptItem | None) -> Change | None:
+def _change(before: ReceiptItem | None, after: ReceiptItem | None, same: SameSecret) -> Change | None:
     if before is None:
         return Change.ADDED
     if after is None:
         return Change.REMOVED
-    return None if (before.digest, before.mode) == (after.digest, after.mode) else Change.CHANGED
+    alike = before.digest == after.digest or (before.kind in SECRET_KINDS and same(before.digest, after.digest))
+    return None if alike and before.mode == after.mode else Change.CHANGED
 
 
 def _of_ingredients(one: Ingredients, other: Ingredients) -> tuple[Difference, ...]:

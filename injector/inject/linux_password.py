@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from threading import Lock
 from typing import Any
 
 from injector.inject.lint.reading import read
@@ -15,6 +16,9 @@ ROUNDS = 5000
 
 KEY = "cloud-init"
 """The key of vendor data that cloud-init acts on: a text, or a list of texts that are merged in their order."""
+
+# The library loads itself in steps, the last ones during its first hash, and fails for a thread that comes in between.
+_one_at_a_time = Lock()
 
 _HEADER = "#cloud-config\n"
 # Lists after those that the operator's own vendor data have, where the rule would be that the last one has its way.
@@ -47,16 +51,18 @@ def _refuses_vendor_data(config: Mapping[str, Any]) -> bool:
 
 def hash_of(password: Secret) -> Secret:
     """SHA-512 as in /etc/shadow, with a salt drawn now: kept, because it cannot be made again."""
-    # Loaded here, not above: only a boot with a password pays for it.
-    from passlib.hash import sha512_crypt
+    with _one_at_a_time:
+        # Loaded here, not above: only a boot with a password pays for it.
+        from passlib.hash import sha512_crypt
 
-    return Secret(sha512_crypt.using(rounds=ROUNDS).hash(password.text()))
+        return Secret(sha512_crypt.using(rounds=ROUNDS).hash(password.text()))
 
 
 def is_hash_of(hashed: Secret, password: Secret) -> bool:
-    from passlib.hash import sha512_crypt
+    with _one_at_a_time:
+        from passlib.hash import sha512_crypt
 
-    return bool(sha512_crypt.verify(password.text(), hashed.text()))
+        return bool(sha512_crypt.verify(password.text(), hashed.text()))
 
 
 def told_with(vendor_data: Mapping[str, Any], hashed: Secret) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from injector.errors import ChannelBroken
 from injector.inject.channel import Delivery
@@ -21,6 +22,16 @@ _ON_THE_CHANNEL = frozenset({Outcome.WRITTEN, Outcome.READ_BACK, Outcome.WITNESS
 
 SecretDigest = Callable[[bytes], str]
 """``Vault.digest`` for one instance: keyed, so that a reader of receipts cannot confirm a guess."""
+
+SecretMatch = Callable[[bytes, str | None], bool]
+"""``Vault.matches`` for one instance: whether a digest was made of a content, under whichever key."""
+
+
+class Digests(Protocol):
+    """The part of the vault that receipts are made and checked with."""
+
+    def digest(self, instance_id: str, secret: bytes) -> str: ...
+    def matches(self, instance_id: str, secret: bytes, digest: str | None) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +159,7 @@ def left_out(lost: Iterable[LeftOut]) -> tuple[ReceiptItem, ...]:
     )
 
 
-def differences(items: Collection[ReceiptItem], seen: Mapping[Thing, Seen], digest: SecretDigest) -> tuple[str, ...]:
+def differences(items: Collection[ReceiptItem], seen: Mapping[Thing, Seen], matches: SecretMatch) -> tuple[str, ...]:
     """How what is seen now differs from what the receipt says was there; a sentence each, empty when it agrees."""
     delivered = [item for item in items if item.outcome in _ON_THE_CHANNEL]
     complaints: list[str] = []
@@ -156,11 +167,20 @@ def differences(items: Collection[ReceiptItem], seen: Mapping[Thing, Seen], dige
         name = describe(item.kind, item.name)
         if thing not in seen:
             complaints.append(f"{name}: gone")
-        elif _digest(item.kind, seen[thing].content, digest) != item.digest:
+        elif not is_of(item, seen[thing].content.reveal(), matches):
             complaints.append(f"{name}: another content")
     return tuple(complaints)
 
 
+def is_of(item: ReceiptItem, content: bytes, matches: SecretMatch) -> bool:
+    """Whether the line of the receipt is of this content."""
+    return matches(content, item.digest) if item.kind in SECRET_KINDS else _open_digest(content) == item.digest
+
+
 def _digest(kind: ItemKind, content: Secret, digest: SecretDigest) -> str:
     clear = content.reveal()
-    return digest(clear) if kind in SECRET_KINDS else "sha256:" + hashlib.sha256(clear).hexdigest()
+    return digest(clear) if kind in SECRET_KINDS else _open_digest(clear)
+
+
+def _open_digest(content: bytes) -> str:
+    return "sha256:" + hashlib.sha256(content).hexdigest()

@@ -48,3 +48,34 @@ class BootRequest:
     availability_zone: str | None = None
     launch_index: int = 0
     findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClientToken:
+    """The caller's own name for one create, so that asking again makes nothing again.
+
+    ``digest`` (hex) is of all that was asked for: the same token with another digest is another request.
+    """
+
+    project_id: str
+    token: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuild:
+    """A guest to be made anew on its host, from ``image``, with its name, addresses and size.
+
+    ``payload`` None: the same again; else ``items`` are of it. ``kernel`` and ``ramdisk`` belong to the image.
+    """
+
+    image: Image
+    kernel: Image | None = None
+    ramdisk: Image | None = None
+    name: str | None = None
+    payload: Sealed | None = None
+    items: tuple[Item, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    key: KeyPair | None = None
+    more_keys: tuple[KeyPair, ...] = ()
+    findings: tuple[Finding, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from injector.model.plan import Carriage
@@ -49,7 +49,8 @@ class BackEnd:
 class HostFacts:
     """Inventory in processors, MiB and GiB; ``carriages`` what each channel here can carry.
 
-    ``back_ends`` of partition injection, in the order in which they are tried.
+    ``back_ends`` of partition injection, in the order in which they are tried. ``reserved_mib`` of the memory is the
+    host's own.
     """
 
     name: str
@@ -66,15 +67,70 @@ class HostFacts:
     reported_at: datetime
     availability_zone: str = "nova"
     back_ends: tuple[BackEnd, ...] = ()
+    reserved_mib: int = 0
+
+    @property
+    def kind(self) -> HostKind:
+        return HostKind(self.arch, self.hypervisor, self.virt.virt_type, self.policy, self.carriages)
+
+
+@dataclass(frozen=True, slots=True)
+class HostKind:
+    """All that decides whether a host can build a guest, without its name, its zone and its room: a cloud has few."""
+
+    arch: str
+    hypervisor: str
+    virt_type: str
+    policy: InjectionPolicy
+    carriages: tuple[Carriage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Processors, MiB of memory and GiB of disk: what a host may promise, or what one guest takes of it."""
+
+    vcpus: int
+    ram: int
+    disk: int
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a host has promised: a number of guests, their processors and their memory in MiB."""
+    """What was promised: a number of guests, their processors, their memory in MiB and their disks in GiB."""
 
     guests: int = 0
     vcpus: int = 0
     ram: int = 0
+    disk: int = 0
 
-    def plus(self, vcpus: int, ram: int) -> Usage:
-        return Usage(self.guests + 1, self.vcpus + vcpus, self.ram + ram)
+    def plus(self, need: Room) -> Usage:
+        return Usage(self.guests + 1, self.vcpus + need.vcpus, self.ram + need.ram, self.disk + need.disk)
+
+    def leaves(self, room: Room, need: Room) -> bool:
+        """Whether ``need`` fits into what is left of ``room``."""
+        after = self.plus(need)
+        return after.vcpus <= room.vcpus and after.ram <= room.ram and after.disk <= room.disk
+
+
+@dataclass(frozen=True, slots=True)
+class HostRecord:
+    """What the installation knows of a host; ``silent`` are the seconds since it was last heard of (database's clock).
+
+    ``room`` is what it may promise, the operator's ratios applied; ``usage`` what it has.
+    """
+
+    facts: HostFacts
+    usage: Usage
+    room: Room
+    enabled: bool = True
+    disabled_reason: str | None = None
+    silent: float = 0.0
+
+    @property
+    def load(self) -> float:
+        """The share of its memory that is promised."""
+        return self.usage.ram / max(self.room.ram, 1)
+
+    def holding(self, need: Room) -> HostRecord:
+        """With one guest more."""
+        return replace(self, usage=self.usage.plus(need))

@@ -13,6 +13,7 @@ from injector.model.finding import Finding
 from injector.model.flavor import Flavor
 from injector.model.generation import Refresh
 from injector.model.guest import GuestVerdict
+from injector.model.host import Room
 from injector.model.image import Image
 from injector.model.keypair import KeyPair
 from injector.model.network import Forward, Nic
@@ -33,38 +34,67 @@ class State(StrEnum):
     REBOOTING = "rebooting"
     REBOOTING_HARD = "rebooting_hard"
     REFRESHING = "refreshing"
+    PAUSING = "pausing"
+    PAUSED = "paused"
+    UNPAUSING = "unpausing"
+    SUSPENDING = "suspending"
+    SUSPENDED = "suspended"
+    RESUMING = "resuming"
+    REBUILDING = "rebuilding"
     ERROR = "error"
     DELETING = "deleting"
     DELETED = "deleted"
 
 
+ENDS = frozenset({State.ACTIVE, State.STOPPED, State.ERROR, State.DELETING})
+"""Where any work may end, or what may happen to a guest that has been launched: also by itself, or by hand."""
+
 ROADS: Mapping[State, frozenset[State]] = {
     State.BUILDING: frozenset({State.ACTIVE, State.ERROR, State.DELETING}),
     State.ACTIVE: frozenset(
         {
-            *(State.STOPPING, State.REBOOTING, State.REBOOTING_HARD, State.REFRESHING),
-            *(State.STOPPED, State.ERROR, State.DELETING),
+            *(State.STOPPING, State.REBOOTING, State.REBOOTING_HARD, State.REFRESHING, State.REBUILDING),
+            *(State.PAUSING, State.SUSPENDING, State.PAUSED, State.SUSPENDED, State.STOPPED),
+            *(State.ERROR, State.DELETING),
         }
     ),
-    State.STOPPING: frozenset({State.STOPPED, State.ACTIVE, State.ERROR, State.DELETING}),
+    State.STOPPING: ENDS | {State.PAUSED, State.SUSPENDED},
     State.STOPPED: frozenset(
-        {State.STARTING, State.REBOOTING_HARD, State.REFRESHING, State.ACTIVE, State.ERROR, State.DELETING}
+        {
+            *(State.STARTING, State.REBOOTING_HARD, State.REFRESHING, State.REBUILDING),
+            *(State.ACTIVE, State.PAUSED, State.SUSPENDED, State.ERROR, State.DELETING),
+        }
     ),
-    State.STARTING: frozenset({State.ACTIVE, State.STOPPED, State.ERROR, State.DELETING}),
-    State.REBOOTING: frozenset({State.ACTIVE, State.STOPPED, State.ERROR, State.DELETING}),
-    State.REBOOTING_HARD: frozenset({State.ACTIVE, State.STOPPED, State.ERROR, State.DELETING}),
-    State.REFRESHING: frozenset({State.ACTIVE, State.STOPPED, State.ERROR, State.DELETING}),
-    State.ERROR: frozenset({State.REBOOTING_HARD, State.ACTIVE, State.STOPPED, State.DELETING}),
+    State.STARTING: ENDS,
+    State.REBOOTING: ENDS,
+    State.REBOOTING_HARD: ENDS,
+    State.REFRESHING: ENDS | {State.PAUSED},
+    State.PAUSING: ENDS | {State.PAUSED},
+    State.PAUSED: ENDS | {State.UNPAUSING, State.REBOOTING_HARD, State.SUSPENDED},
+    State.UNPAUSING: ENDS | {State.PAUSED},
+    State.SUSPENDING: ENDS | {State.SUSPENDED, State.PAUSED},
+    State.SUSPENDED: ENDS | {State.RESUMING, State.REBOOTING_HARD, State.PAUSED},
+    State.RESUMING: ENDS | {State.SUSPENDED},
+    State.REBUILDING: frozenset({State.ACTIVE, State.ERROR, State.DELETING}),
+    State.ERROR: frozenset(
+        {
+            *(State.REBOOTING_HARD, State.REBUILDING, State.ACTIVE, State.STOPPED, State.PAUSED, State.SUSPENDED),
+            State.DELETING,
+        }
+    ),
     State.DELETING: frozenset({State.DELETED}),
     State.DELETED: frozenset(),
 }
 
-WORKING = frozenset(
-    {
-        *(State.BUILDING, State.STOPPING, State.STARTING, State.REBOOTING, State.REBOOTING_HARD),
-        *(State.REFRESHING, State.DELETING),
-    }
-)
+MAKING = frozenset({State.BUILDING, State.REBUILDING})
+"""The guest is made from its image: the payload goes with the record, each step is asked for."""
+
+WORKING = MAKING | {
+    *(State.STOPPING, State.STARTING, State.REBOOTING, State.REBOOTING_HARD, State.REFRESHING),
+    *(State.PAUSING, State.UNPAUSING, State.SUSPENDING, State.RESUMING, State.DELETING),
+}
+
+_CALLS_KEPT = 16
 
 
 class Step(StrEnum):
@@ -98,8 +128,11 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One guest. ``revision`` counts the saves; ``attempt`` the hosts tried.
+    """One guest. ``revision`` counts the saves; ``attempt`` the times that it was made, on whichever host.
 
+    ``allowed`` is the last attempt that was told it may start its guest: from then on one may run there, whatever is
+    heard of the host. ``launched`` is the last attempt that said it did. ``calls`` are the ids of the last calls that
+    changed the record: the same call, should it come again, changes nothing.
     ``payload`` stays sealed, and is with the record only on its way to a build: it is large, and kept apart.
     ``generation`` is the number of the config drive it has now, 0 for none; ``inserted`` of the one its guest was last
     seen running with, which is another until the next cold start when the medium could not be changed. ``refresh``:
@@ -134,6 +167,9 @@ class Instance:
     host: str | None = None
     attempt: int = 1
     tried: tuple[str, ...] = ()
+    allowed: int = 0
+    launched: int = 0
+    calls: tuple[str, ...] = ()
     plan: Plan | None = None
     receipt: Receipt | None = None
     generation: int = 0
@@ -154,6 +190,21 @@ class Instance:
         if state not in ROADS[self.state]:
             raise Conflict(f"an instance that is {self.state.value} cannot become {state.value}", field="state")
         return replace(self, state=state, **changes)
+
+    def called(self, call: str) -> Instance:
+        """With a call that changed it; an empty id is that of a caller who does not count his calls."""
+        return replace(self, calls=(*self.calls, call)[-_CALLS_KEPT:]) if call else self
+
+    @property
+    def may_run(self) -> bool:
+        """Whether a guest may be running on its host: once its attempt was allowed to start, until it is gone."""
+        made = self.launched_at is not None or self.allowed == self.attempt
+        return made and self.host is not None and self.state is not State.DELETED
+
+    @property
+    def need(self) -> Room:
+        """What it takes of its host while it holds claims."""
+        return self.flavor.need(self.image.virtual_size)
 
     @property
     def keys(self) -> tuple[KeyPair, ...]:

@@ -32,19 +32,25 @@ class Launched:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The work failed and was undone; ``elsewhere`` when another host may succeed."""
+    """The work failed and was undone; ``elsewhere`` when another host may succeed. ``seen`` as in ``Settled``."""
 
     fault: Fault
     elsewhere: bool = False
     state: State = State.ERROR
+    seen: State | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A power action ended (or libvirt showed that the guest is) in ``state``; DELETED means nothing is left."""
+    """A power action ended (or libvirt showed that the guest is) in ``state``; DELETED means nothing is left.
+
+    ``seen`` is what the record said when this was found: it holds only as long as the record says so. None: whatever
+    it says.
+    """
 
     state: State
     at: datetime
+    seen: State | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from injector.errors import BusUnavailable, InjectorError, InternalError, Versio
 from injector.model.context import Context
 from injector.rpc.endpoint import Endpoint, Gate, open_envelope, pack_context, refuse_unless_plain
 from injector.rpc.local import OUTSIDE, NobodyListens, broker_of
-from injector.rpc.native import RPCServer, library_options, messaging, metrics_options, tracing_options
+from injector.rpc.native import RPCServer, library_options, look_often, messaging, metrics_options, tracing_options
 from injector.rpc.scope import current_context
 
 LOG = logging.getLogger(__name__)
@@ -36,6 +36,25 @@ class Options(Protocol):
     """The part of oslo.config's ConfigOpts used here."""
 
     def register_opts(self, opts: Sequence[Any], group: str | None = None) -> None: ...
+
+
+def stays_inside(conf: Options) -> bool:
+    """Whether the configured bus is this process's own; BusUnavailable when nobody can tell."""
+    return bool(_parse(conf, None).transport == "local")
+
+
+def _parse(conf: Options, url: str | None) -> Any:
+    """The configured address when ``url`` is None.
+
+    The library quotes what it takes for a port, which is half a password if that has a ``/`` in it.
+    """
+    try:
+        return messaging.TransportURL.parse(conf, url)
+    except ValueError:
+        message = "transport_url cannot be read: want driver://user:password@host:port/, the password %-encoded"
+        raise BusUnavailable(message, field="transport_url") from None
+    except (messaging.DriverLoadFailure, messaging.InvalidTransportURL) as error:
+        raise BusUnavailable(f"transport_url cannot be used: {error}", field="transport_url") from error
 
 
 class Server:
@@ -58,6 +77,8 @@ class Bus:
 
     def __init__(self, transport: Any, *, remote: bool) -> None:
         self._transport = transport
+        self.remote = remote
+        """Whether messages pass through a broker, where others may see them."""
         self._client = messaging.get_rpc_client(transport, messaging.Target(exchange=EXCHANGE), retry=SEND_RETRIES)
         self._servers: list[Server] = []
         self._reached = not remote
@@ -75,17 +96,21 @@ class Bus:
         # The library registers these on the global CONF only, yet reads them from the one it is given.
         conf.register_opts(metrics_options, group="oslo_messaging_metrics")
         conf.register_opts(tracing_options, group="oslo_messaging_tracing")
+        address = _parse(conf, url)
         try:
-            address = messaging.TransportURL.parse(conf, url)
-            return cls(messaging.get_rpc_transport(conf, address), remote=address.transport != "local")
+            transport = messaging.get_rpc_transport(conf, address)
         except (messaging.DriverLoadFailure, messaging.InvalidTransportURL) as error:
             raise BusUnavailable(f"transport_url cannot be used: {error}", field="transport_url") from error
+        remote = address.transport != "local"
+        if remote:
+            look_often()
+        return cls(transport, remote=remote)
 
     @classmethod
     def connect(cls, conf: Options, url: str | None = None) -> Self:
         """For a program that only calls; BusUnavailable at once when ``local://`` is not served in this process."""
         bus = cls.open(conf, url)
-        address = messaging.TransportURL.parse(conf, url)
+        address = _parse(conf, url)
         if address.transport == "local" and not broker_of(address.virtual_host).has_listeners():
             raise BusUnavailable(OUTSIDE, field="transport_url")
         return bus
@@ -132,8 +157,8 @@ class Bus:
         """
         refuse_unless_plain(arguments, f"{topic} {method}")
         prepared = self._client.prepare(topic=topic, version=version, server=server, timeout=timeout)
+        self.reach()
         with _errors_of_the_bus(topic, method, server):
-            self._reach()
             reply = prepared.call(_context(context, is_cast=False), method, **arguments)
         return open_envelope(reply)
 
@@ -171,14 +196,15 @@ class Bus:
             served.wait()
         self._transport.cleanup()
 
-    def _reach(self) -> None:
-        """Prove the broker once, in bounded time, before the first call.
+    def reach(self) -> None:
+        """Prove the broker once, in bounded time, before the first call; BusUnavailable when it does not answer.
 
         The library connects the queue for replies with retries without end, whatever ``retry`` says; a message to a
         topic nobody has is bounded, and dropped by the broker.
         """
         if not self._reached:
-            self._client.prepare(topic=f"{EXCHANGE}-nobody").cast({}, "reach")
+            with _errors_of_the_bus("the broker", "reach", None):
+                self._client.prepare(topic=f"{EXCHANGE}-nobody").cast({}, "reach")
             self._reached = True
 
 

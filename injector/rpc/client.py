@@ -9,21 +9,30 @@
 Documents are those of REST at its newest microversion. Each method raises the errors of ``injector.errors`` that the
 operation ends in; BusUnavailable when nobody answers. ``local://`` exists only inside ``injector serve``. The bytes of
 an image do not travel on the bus: they are uploaded with ``PUT /v2/images/{id}/file``.
+
+What a boot is given, and the password that is its answer, are sealed for the api (``injector.rpc.sealing``): the broker
+does not see them.
 """
 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
+from injector.errors import BusUnavailable, KeyUnknown
 from injector.model.context import Context
 from injector.rpc.bus import Bus, Options
+from injector.rpc.sealing import Sealer
 
 TOPIC = "injector-api"
-VERSION = "1.0"
+VERSION = "1.1"
+"""1.1: ``sealing_key``, operations that take their body sealed, and what is done to hosts."""
+
+_SINCE_FIRST = "1.0"
 
 _PAGE = 1000
 
@@ -72,6 +81,7 @@ class BootOptions:
     """What a guest is given beside its image and flavor; ``best_effort`` names kinds of item that may be left out.
 
     ``more_keys`` are names of key pairs beside ``key_name``; ``disk_tag`` is the role of the root disk.
+    ``client_token`` is a word of the caller's own for this request: asked again with it, nothing is booted twice.
     """
 
     key_name: str | None = None
@@ -88,6 +98,7 @@ class BootOptions:
     max_count: int | None = None
     best_effort: tuple[str, ...] = ()
     disk_tag: str | None = None
+    client_token: str | None = None
 
     def document(self, image_id: str) -> Document:
         """As a ``server`` of the create call has it."""
@@ -104,6 +115,7 @@ class BootOptions:
             "min_count": self.min_count,
             "max_count": self.max_count,
             "injector:best_effort": list(self.best_effort) or None,
+            "injector:client_token": self.client_token,
             "block_device_mapping_v2": None if self.disk_tag is None else [_root_disk(image_id, self.disk_tag)],
         }
         networks = self.networks if isinstance(self.networks, str) else [card.document() for card in self.networks]
@@ -124,12 +136,73 @@ class Booted:
     admin_password: str | None
 
 
+class Keep(Enum):
+    """What stands for "as it was" where None means "nothing"."""
+
+    AS_IT_WAS = "as it was"
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildOptions:
+    """What a guest is given when it is made anew; whatever is not named here it is given as it was.
+
+    ``key_name`` None: no key at all; ``user_data`` None: none; ``files`` and ``metadata`` replace all there were.
+    ``admin_password`` None: a new one is made. ``name`` None: as it was.
+    """
+
+    name: str | None = None
+    key_name: str | Keep | None = Keep.AS_IT_WAS
+    more_keys: tuple[str, ...] | Keep = Keep.AS_IT_WAS
+    user_data: bytes | Keep | None = Keep.AS_IT_WAS
+    files: tuple[File, ...] | Keep = Keep.AS_IT_WAS
+    metadata: Mapping[str, str] | Keep = Keep.AS_IT_WAS
+    admin_password: str | None = None
+    best_effort: tuple[str, ...] | Keep = Keep.AS_IT_WAS
+
+    def document(self) -> Document:
+        """As a ``rebuild`` has it, but for its image."""
+        said: Document = {name: value for name, value in self._plain().items() if value is not Keep.AS_IT_WAS}
+        if self.name is not None:
+            said["name"] = self.name
+        if self.admin_password is not None:
+            said["adminPass"] = self.admin_password
+        if isinstance(self.user_data, bytes):
+            said["user_data"] = b64encode(self.user_data).decode()
+        return said
+
+    def _plain(self) -> Document:
+        return {
+            "key_name": self.key_name,
+            "injector:keys": _each(self.more_keys, str),
+            "user_data": self.user_data,
+            "personality": _each(self.files, File.document),
+            "metadata": self.metadata if isinstance(self.metadata, Keep) else dict(self.metadata),
+            "injector:best_effort": _each(self.best_effort, str),
+        }
+
+
+_Given = TypeVar("_Given")
+
+
+def _each(given: tuple[_Given, ...] | Keep, say: Callable[[_Given], Any]) -> list[Any] | Keep:
+    return given if isinstance(given, Keep) else [say(one) for one in given]
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """A server that is being made anew; ``admin_password`` is told here and nowhere else."""
+
+    server: Document
+    admin_password: str | None
+
+
 class Client:
     """For any number of threads. ``context`` says who calls; None is the request of the thread, or a new one."""
 
     def __init__(self, bus: Bus, context: Context | None = None) -> None:
         self._bus = bus
         self._context = context
+        self._sealer: Sealer | None = None
 
     @classmethod
     def connect(cls, conf: Options, url: str | None = None) -> Self:
@@ -165,22 +238,17 @@ class Client:
 
     def preview_server(self, server: Mapping[str, Any]) -> Document:
         """The same from a ``server`` document as REST has it."""
-        return self._document("preview_server", body={"server": dict(server)})
+        seen: Document = self._call_sealed("preview_server", {"server": dict(server)})
+        return seen
 
     def create_servers(self, server: Mapping[str, Any]) -> Booted:
         """The same from a ``server`` document as REST has it."""
-        made = self._call("create_servers", body={"server": dict(server)})
+        made = self._call_sealed("create_servers", {"server": dict(server)})
         return Booted(tuple(made["servers"]), made["reservation_id"], made["admin_password"])
 
     def servers(self, **parameters: str | int | bool) -> list[Document]:
         """The newest first; ``name``, ``status``, ``host``, ``limit``, ``marker``, ``deleted``, … as in REST."""
-        if "limit" in parameters:
-            return self._find("find_servers", parameters)
-        found = page = self._find("find_servers", parameters)
-        while len(page) == _PAGE:
-            page = self._find("find_servers", parameters | {"marker": page[-1]["id"]})
-            found = found + page
-        return found
+        return self._pages("find_servers", parameters, "id")
 
     def show(self, server_id: str) -> Document:
         return self._document("show_server", server_id=server_id)
@@ -197,6 +265,33 @@ class Client:
 
     def reboot(self, server_id: str, *, hard: bool = False) -> None:
         self._act(server_id, {"reboot": {"type": "HARD" if hard else "SOFT"}})
+
+    def pause(self, server_id: str) -> None:
+        self._act(server_id, {"pause": None})
+
+    def unpause(self, server_id: str) -> None:
+        self._act(server_id, {"unpause": None})
+
+    def suspend(self, server_id: str) -> None:
+        """Save its memory to disk and stop it; ``resume`` goes on where it was."""
+        self._act(server_id, {"suspend": None})
+
+    def resume(self, server_id: str) -> None:
+        self._act(server_id, {"resume": None})
+
+    def rebuild(self, server_id: str, image_id: str | None = None, options: RebuildOptions | None = None) -> Rebuilt:
+        """Begin to make the guest anew from an image (None: the one it has), under its id, addresses and host name.
+
+        Its disk is lost. What ``options`` do not name is delivered again as it was.
+        """
+        image_id = image_id or str(self.show(server_id)["image"]["id"])
+        return self.rebuild_server(server_id, {"imageRef": image_id} | (options or RebuildOptions()).document())
+
+    def rebuild_server(self, server_id: str, rebuild: Mapping[str, Any]) -> Rebuilt:
+        """The same from a ``rebuild`` document as REST has it."""
+        view: Document = self._call_sealed("act", {"rebuild": dict(rebuild)}, server_id=server_id)
+        password = view.pop("adminPass", None)
+        return Rebuilt(view, password)
 
     def console_log(self, server_id: str, lines: int | None = None) -> str:
         """The last ``lines`` of the console, harmless to print; None is all that is kept."""
@@ -297,10 +392,36 @@ class Client:
     def delete_network(self, network_id: str) -> None:
         self._call("delete_network", network_id=network_id)
 
-    def hosts(self) -> list[Document]:
-        """What each compute last said of itself."""
-        found: list[Document] = self._call("find_hosts")
-        return found
+    def hosts(self, **parameters: str | int) -> list[Document]:
+        """What each compute last said of itself, by name; ``limit`` and ``marker`` (a name) page through them."""
+        return self._pages("find_hosts", parameters, "name", since=VERSION)
+
+    def host(self, name: str) -> Document:
+        return self._document("show_host", since=VERSION, name=name)
+
+    def enable_host(self, name: str) -> Document:
+        return self._document("enable_host", since=VERSION, name=name)
+
+    def disable_host(self, name: str, reason: str | None = None) -> Document:
+        """It gets no more guests; those it has stay."""
+        return self._document("disable_host", since=VERSION, name=name, reason=reason)
+
+    def drain_host(self, name: str, reason: str | None = None) -> list[str]:
+        """Disable it, and move what was not yet allowed to start there; the ids of the servers that are left on it."""
+        left: list[str] = self._call("drain_host", since=VERSION, name=name, reason=reason)
+        return left
+
+    def evacuate_host(self, name: str) -> list[str]:
+        """On your word that it is dead: make its guests anew elsewhere; the ids of those servers.
+
+        A guest that still runs there would run twice. Conflict while the host gives signs of life.
+        """
+        moved: list[str] = self._call("evacuate_host", since=VERSION, name=name)
+        return moved
+
+    def forget_host(self, name: str) -> None:
+        """Remove its record; Conflict while there are servers on it, or it gives signs of life."""
+        self._call("forget_host", since=VERSION, name=name)
 
     def limits(self) -> Document:
         return self._document("show_limits")
@@ -311,14 +432,46 @@ class Client:
         output: str | None = self._call("act", server_id=server_id, body=action)
         return output
 
-    def _find(self, method: str, parameters: Mapping[str, str | int | bool]) -> list[Document]:
+    def _pages(
+        self, method: str, parameters: Mapping[str, str | int | bool], marked_by: str, *, since: str = _SINCE_FIRST
+    ) -> list[Document]:
+        """One page where a limit was given, else all of them."""
+        found = page = self._find(method, parameters, since=since)
+        while "limit" not in parameters and len(page) == _PAGE:
+            page = self._find(method, {**parameters, "marker": page[-1][marked_by]}, since=since)
+            found = found + page
+        return found
+
+    def _find(
+        self, method: str, parameters: Mapping[str, str | int | bool], *, since: str = _SINCE_FIRST
+    ) -> list[Document]:
         asked = {name: str(value) for name, value in parameters.items()}
-        found: list[Document] = self._call(method, parameters=asked)
+        found: list[Document] = self._call(method, since=since, parameters=asked)
         return found
 
     def _document(self, method: str, **arguments: Any) -> Document:
         document: Document = self._call(method, **arguments)
         return document
 
-    def _call(self, method: str, **arguments: Any) -> Any:
-        return self._bus.call(TOPIC, method, version=VERSION, context=self._context, **arguments)
+    def _call(self, method: str, *, since: str = _SINCE_FIRST, **arguments: Any) -> Any:
+        return self._bus.call(TOPIC, method, version=since, context=self._context, **arguments)
+
+    def _call_sealed(self, method: str, body: Document, **arguments: Any) -> Any:
+        """With a body that may hold secrets; so may the answer. The api's key may have been rotated meanwhile."""
+        try:
+            return self._call_once_sealed(self._sealer or self._learn(), method, body, arguments)
+        except KeyUnknown:
+            return self._call_once_sealed(self._learn(), method, body, arguments)
+
+    def _call_once_sealed(self, sealer: Sealer, method: str, body: Document, arguments: Document) -> Any:
+        question = sealer.seal(method, body)
+        said = arguments | {"sealed": question.document}
+        return question.answer(self._bus.call(TOPIC, method, version=VERSION, context=self._context, **said))
+
+    def _learn(self) -> Sealer:
+        told = self._bus.call(TOPIC, "sealing_key", version=VERSION, context=self._context)
+        try:
+            self._sealer = sealer = Sealer(told)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BusUnavailable("the api told a key that is none") from error
+        return sealer

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 
 from oslo_service import backend
 
+_LOOK_SECONDS = 0.5
+
 
 @contextmanager
 def _absent(name: str) -> Iterator[None]:
@@ -39,11 +41,24 @@ with _absent("eventlet"):
     from oslo_messaging.rpc.server import RPCServer
     from oslo_messaging.transport import _transport_opts as transport_options
 
+
+def look_often() -> None:
+    """Make whoever waits for a broker's messages look up twice a second whether it is to stop.
+
+    The library lets an idle listener, and the reader of replies, sleep for up to five seconds; to stop is to wait for
+    each of them, one after the other. Called when its driver is loaded already, which in-process buses do without.
+    """
+    from oslo_messaging._drivers import amqpdriver
+
+    amqpdriver.ACK_REQUEUE_EVERY_SECONDS_MAX = _LOOK_SECONDS
+
+
 __all__ = [
     "RPCServer",
     "driver_base",
     "driver_common",
     "library_options",
+    "look_often",
     "messaging",
     "metrics_options",
     "tracing_options",

@@ -1,4 +1,4 @@
-"""The door to web services that the operator named: a few POSTs at once, within limits of time and size.
+"""The door to web services that the operator named: a few POSTs at once, or one download, within limits.
 
 The standard library's client, for it does no more than it is told: no proxy from the environment, no redirect, no
 retry. httpx would cost the daemon 18 MB for that.
@@ -13,11 +13,12 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
+_PIECE = 256 * 1024
 _GRACE = 0.5
 """Seconds that an answer in time may still need to be handed over."""
 
@@ -48,6 +49,31 @@ class Answer:
     failure: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds to connect, and that may pass without a byte; bytes of the whole content."""
+
+    connect: float
+    idle: float
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """Content from byte ``begin`` on: the one asked for, or 0 where the service gives whole contents only."""
+
+    begin: int
+    pieces: Iterator[bytes]
+
+
+class Broken(Exception):
+    """A download came to nothing, or to an early end; to be read after "the service". ``status`` if it answered."""
+
+    def __init__(self, words: str, status: int | None = None) -> None:
+        super().__init__(words)
+        self.status = status
+
+
 def trust(certfile: Path | None) -> ssl.SSLContext:
     """Whom to believe: the authorities of ``certfile``, else those of this host. ValueError when it cannot be used."""
     try:
@@ -74,6 +100,57 @@ def post_all(posts: Sequence[Post], limits: Limits, context: ssl.SSLContext) -> 
         exchange.start()
     deadline = time.monotonic() + limits.connect + limits.read + _GRACE
     return tuple(exchange.finish(deadline) for exchange in exchanges)
+
+
+@contextlib.contextmanager
+def download(
+    url: str, headers: Mapping[str, str], pace: Pace, context: ssl.SSLContext, begin: int = 0
+) -> Iterator[Download]:
+    """What lies there, from byte ``begin`` on, for as long as the block lasts; Broken here and from its pieces."""
+    parts = urlsplit(url)
+    connection = _connection(parts, pace.connect, context)
+    asked = {**headers, **({"Range": f"bytes={begin}-"} if begin else {})}
+    try:
+        with _failures():
+            connection.connect()
+            connection.sock.settimeout(pace.idle)
+            connection.request("GET", _target(parts), headers=asked)
+            response = connection.getresponse()
+            if response.status not in (200, 206):
+                raise Broken(f"answered {response.status}", response.status)
+        first = begin if response.status == 206 else 0
+        if response.status == 206 and not (response.getheader("Content-Range") or "").startswith(f"bytes {first}-"):
+            raise Broken("sent another part of it than was asked for")
+        yield Download(first, _pieces(response, first, pace.size))
+    finally:
+        connection.close()
+
+
+def _pieces(response: http.client.HTTPResponse, come: int, size: int) -> Iterator[bytes]:
+    """To the end of the content, which has to be where ``size`` says."""
+    while True:
+        with _failures():
+            piece = response.read(_PIECE)
+        if not piece:
+            break
+        come += len(piece)
+        if come > size:
+            raise Broken(f"sent more than the {size} bytes that there are")
+        yield piece
+    if come != size:
+        raise Broken(f"broke off after {come} of {size} bytes")
+
+
+@contextlib.contextmanager
+def _failures() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as error:
+        raise Broken("did not answer in time") from error
+    except (OSError, ssl.SSLError) as error:
+        raise Broken(f"cannot be reached: {error.strerror or type(error).__name__}") from error
+    except (http.client.HTTPException, ValueError) as error:
+        raise Broken(f"does not speak HTTP ({type(error).__name__})") from error
 
 
 class _Exchange:
@@ -113,13 +190,10 @@ class _Exchange:
 
     def _run(self) -> None:
         try:
-            self._answer = self._ask()
-        except TimeoutError:
-            self._answer = Answer(failure="did not answer in time")
-        except (OSError, ssl.SSLError) as error:
-            self._answer = Answer(failure=f"cannot be reached: {error.strerror or type(error).__name__}")
-        except (http.client.HTTPException, ValueError) as error:
-            self._answer = Answer(failure=f"does not speak HTTP ({type(error).__name__})")
+            with _failures():
+                self._answer = self._ask()
+        except Broken as error:
+            self._answer = Answer(failure=str(error))
         finally:
             if self._connection is not None:
                 self._connection.close()
@@ -127,9 +201,7 @@ class _Exchange:
     def _ask(self) -> Answer:
         parts = urlsplit(self._post.url)
         connection = self._connect(parts)
-        path = parts.path or "/"
-        target = f"{path}?{parts.query}" if parts.query else path
-        connection.request("POST", target, self._post.body, {**self._post.headers, **_credentials(parts)})
+        connection.request("POST", _target(parts), self._post.body, {**self._post.headers, **_credentials(parts)})
         response = connection.getresponse()
         if not 200 <= response.status < 300:
             told = ", and redirects are not followed" if 300 <= response.status < 400 else ""
@@ -143,18 +215,25 @@ class _Exchange:
 
     def _connect(self, parts: SplitResult) -> http.client.HTTPConnection:
         """Connected; from there on the other time limit applies."""
-        host, limits = parts.hostname or "", self._limits
-        if parts.scheme == "https":
-            made: http.client.HTTPConnection = http.client.HTTPSConnection(
-                host, parts.port, timeout=limits.connect, context=self._context
-            )
-        else:
-            made = http.client.HTTPConnection(host, parts.port, timeout=limits.connect)
+        made = _connection(parts, self._limits.connect, self._context)
         self._connection = made
         made.connect()
         self._socket = made.sock
-        made.sock.settimeout(limits.read)
+        made.sock.settimeout(self._limits.read)
         return made
+
+
+def _connection(parts: SplitResult, seconds: float, context: ssl.SSLContext) -> http.client.HTTPConnection:
+    """One to be connected, within these seconds."""
+    host = parts.hostname or ""
+    if parts.scheme == "https":
+        return http.client.HTTPSConnection(host, parts.port, timeout=seconds, context=context)
+    return http.client.HTTPConnection(host, parts.port, timeout=seconds)
+
+
+def _target(parts: SplitResult) -> str:
+    path = parts.path or "/"
+    return f"{path}?{parts.query}" if parts.query else path
 
 
 def _credentials(parts: SplitResult) -> dict[str, str]:

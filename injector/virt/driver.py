@@ -47,6 +47,10 @@ Enter = Callable[[Step], None]
 """Called before the first effect of each step; raises StaleError when the build must be let go."""
 
 
+Heard = Callable[[str], None]
+"""Called with an instance's id, from any thread; it must be quick, and must not ask the driver anything."""
+
+
 class Driver(Protocol):
     """All calls may come from several threads at once, but never two for one instance.
 
@@ -69,7 +73,7 @@ class Driver(Protocol):
         """
         ...
 
-    def resume(self, instance: Instance) -> Spawned | None:
+    def recall(self, instance: Instance) -> Spawned | None:
         """What an interrupted spawn had completed, if its guest runs and its receipt was kept; else None."""
         ...
 
@@ -78,22 +82,62 @@ class Driver(Protocol):
         ...
 
     def start(self, instance: Instance) -> None:
-        """Start a stopped guest; its forwards work again when this returns. Starting a running guest is no error."""
+        """Start a stopped guest; its forwards work again when this returns. Starting a running guest is no error.
+
+        One that somebody has paused or suspended goes on where it was.
+        """
         ...
 
     def stop(self, instance: Instance) -> None:
-        """Ask the guest to power off; when it has not within ``shutdown_timeout``, pull the plug."""
+        """Ask the guest to power off; when it has not within ``shutdown_timeout``, pull the plug.
+
+        A paused guest would not hear it, and is not asked. A suspended one is off, and keeps its memory.
+        """
         ...
 
     def reboot(self, instance: Instance, *, hard: bool) -> None:
         """Soft: the guest restarts itself (hard when it does not within ``shutdown_timeout``). Hard: power cycle.
 
         The config drive stays as it is; a lost one is made again, here and by ``start``, before the guest comes up.
+        A hard reboot of a paused or a suspended guest is a boot as well: what its memory held is lost.
+        """
+        ...
+
+    def pause(self, instance: Instance) -> None:
+        """Stop the guest's processors; its memory and its forwards stay. Pausing a paused guest is no error."""
+        ...
+
+    def unpause(self, instance: Instance) -> None:
+        """Have a paused guest go on. No error when it runs."""
+        ...
+
+    def suspend(self, instance: Instance) -> None:
+        """Write the guest's memory to the host's disk and power it off; no error when that was done.
+
+        NoSpace when the disk is full: then the guest goes on.
+        """
+        ...
+
+    def resume(self, instance: Instance) -> None:
+        """Have a suspended guest go on where it was; its forwards work again when this returns. No error when it runs.
+
+        HypervisorRefused when its memory is not kept any more: it is stopped then.
         """
         ...
 
     def state(self, instance_id: str) -> State | None:
-        """ACTIVE or STOPPED as the hypervisor sees it; None when it knows no such guest."""
+        """ACTIVE, PAUSED, SUSPENDED or STOPPED as the hypervisor sees it; None when it knows no such guest.
+
+        PAUSED is also a guest that the hypervisor has paused by itself, as it does when the host's disk is full.
+        """
+        ...
+
+    def listen(self, heard: Heard) -> None:
+        """From now on call ``heard`` when a guest has changed by itself, or by somebody else's hand. Asked once.
+
+        Started, stopped, crashed, paused, gone on, or gone: ``state`` tells which. After a time in which the
+        hypervisor could not be heard, it is called for every local instance. It may also be called in vain.
+        """
         ...
 
     def refresh(self, instance: Instance) -> Given:
@@ -121,7 +165,7 @@ class Driver(Protocol):
         ...
 
     def mend_forwards(self, instance: Instance) -> None:
-        """Make those forwards of a running guest that are missing; for a daemon that was restarted."""
+        """Make those forwards of a running or paused guest that are missing; for a daemon that was restarted."""
         ...
 
     def console(self, instance_id: str, length: int) -> bytes:

@@ -37,7 +37,7 @@ from injector.settings import Settings
 from injector.system import files
 from injector.system.vault import Vault
 from injector.virt import delivered, generations, injection, places
-from injector.virt.driver import Asks, Enter, Given, Order, Spawned
+from injector.virt.driver import Asks, Enter, Given, Heard, Order, Spawned
 from injector.virt.libvirt import said
 from injector.virt.libvirt.domain import hardware
 from injector.virt.libvirt.domain.storage import serial_of
@@ -49,17 +49,21 @@ _MIB = 1024**2
 
 @dataclass(slots=True)
 class _Guest:
-    """A "domain": the files it needs to start, whether it is on, and the ports it listens on while it is.
+    """A "domain": the files it needs to start, what it does, and the ports it listens on while it is on.
 
     ``drive`` is the config drive that its definition names, ``inserted`` the one that it runs with.
     """
 
     disk: Path
     drive: Path | None
-    on: bool = False
+    state: State = State.STOPPED
     inserted: Path | None = None
     console_begins: int = 0
     doors: dict[Forward, socket.socket] = field(default_factory=dict)
+
+    @property
+    def on(self) -> bool:
+        return self.state in (State.ACTIVE, State.PAUSED)
 
 
 class FakeDriver:
@@ -73,6 +77,7 @@ class FakeDriver:
         self._drives = generations.Drives(injection.drive_channel(settings, vault, None), vault, asks.drive)
         self._mutex = threading.Lock()
         self._guests: dict[str, _Guest] = {}
+        self._heard: Heard | None = None
 
     def facts(self) -> HostFacts:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _MIB
@@ -90,6 +95,7 @@ class FakeDriver:
             guests=len(self._guests),
             reported_at=datetime.now(UTC),
             availability_zone=self._settings.availability_zone,
+            reserved_mib=self._settings.compute.reserved_memory_mib,
         )
 
     def spawn(self, order: Order, enter: Enter) -> Spawned:
@@ -113,8 +119,27 @@ class FakeDriver:
         files = self._injection.preview(replace(delivery, devices=_devices(order.instance)))
         return Preview(self._settings.host, delivery.plan, files, "<domain type='fake'/>")
 
+    def listen(self, heard: Heard) -> None:
+        self._heard = heard
+
+    def befall(self, instance_id: str, state: State | None) -> None:
+        """What happens to a guest by itself or by somebody else's hand: it becomes that, or is undefined (None)."""
+        guest = self._guests[instance_id]
+        if state is None:
+            with self._mutex:
+                del self._guests[instance_id]
+        if state is State.SUSPENDED:
+            _save(guest)
+        elif state in (State.STOPPED, None):
+            _switch_off(guest)
+        else:
+            guest.state = state
+        if self._heard is not None:
+            self._heard(instance_id)
+
     def close(self) -> None:
         """Nothing is kept running."""
+        self._heard = None
 
     @contextmanager
     def _undone_on_failure(self, instance: Instance) -> Iterator[None]:
@@ -145,7 +170,7 @@ class FakeDriver:
             self._guests[delivery.instance.id] = guest
         return guest
 
-    def resume(self, instance: Instance) -> Spawned | None:
+    def recall(self, instance: Instance) -> Spawned | None:
         guest = self._guests.get(instance.id)
         if guest is None or not guest.on:
             return None
@@ -163,15 +188,53 @@ class FakeDriver:
 
     def start(self, instance: Instance) -> None:
         guest = self._required(instance)
+        if guest.state in (State.PAUSED, State.SUSPENDED):
+            self._go_on(guest, instance)
         self._switch_on(guest, instance)
         self._open_doors(guest, instance)
 
     def stop(self, instance: Instance) -> None:
-        _switch_off(self._required(instance))
+        guest = self._required(instance)
+        if guest.on:
+            _switch_off(guest)
 
     def reboot(self, instance: Instance, *, hard: bool) -> None:  # noqa: ARG002 - this guest always listens
         _switch_off(self._required(instance))
         self.start(instance)
+
+    def pause(self, instance: Instance) -> None:
+        guest = self._required(instance)
+        if not guest.on:
+            raise HypervisorRefused("the guest is not running")
+        guest.state = State.PAUSED
+
+    def unpause(self, instance: Instance) -> None:
+        guest = self._required(instance)
+        if not guest.on:
+            raise HypervisorRefused("the guest is not running")
+        guest.state = State.ACTIVE
+
+    def suspend(self, instance: Instance) -> None:
+        guest = self._required(instance)
+        if guest.on:
+            _save(guest)
+        if guest.state is not State.SUSPENDED:
+            raise HypervisorRefused("the guest is not running")
+
+    def resume(self, instance: Instance) -> None:
+        guest = self._required(instance)
+        if guest.state is State.STOPPED:
+            raise HypervisorRefused("the guest's saved memory is gone: it can only be started anew")
+        self._go_on(guest, instance)
+        self._open_doors(guest, instance)
+
+    def _go_on(self, guest: _Guest, instance: Instance) -> None:
+        """With the drive that its memory knows of."""
+        if instance.inserted == instance.generation:
+            self._drives.mend(instance, self._workspace(instance.id))
+        if guest.inserted is not None and not guest.inserted.is_file():
+            raise HypervisorRefused(f"the guest cannot go on: {guest.inserted.name} is missing")
+        guest.state = State.ACTIVE
 
     def refresh(self, instance: Instance) -> Given:
         guest, home = self._required(instance), self._workspace(instance.id)
@@ -196,9 +259,7 @@ class FakeDriver:
 
     def state(self, instance_id: str) -> State | None:
         guest = self._guests.get(instance_id)
-        if guest is None:
-            return None
-        return State.ACTIVE if guest.on else State.STOPPED
+        return None if guest is None else guest.state
 
     def mend_forwards(self, instance: Instance) -> None:
         guest = self._guests.get(instance.id)
@@ -238,7 +299,7 @@ class FakeDriver:
         with self._workspace(instance.id).console.open("ab") as console:
             guest.console_begins = console.tell()
             console.write(b"the fake guest found its disks\n" + said.MARKER.encode() + b'{"status": "done"}\n')
-        guest.on, guest.inserted = True, guest.drive
+        guest.state, guest.inserted = State.ACTIVE, guest.drive
 
     def _open_doors(self, guest: _Guest, instance: Instance) -> None:
         on_user_networks = {nic.mac for nic in instance.nics if nic.network.kind is NetworkKind.USER}
@@ -277,4 +338,10 @@ def _switch_off(guest: _Guest) -> None:
     for door in guest.doors.values():
         door.close()
     guest.doors.clear()
-    guest.on, guest.inserted = False, None
+    guest.state, guest.inserted = State.STOPPED, None
+
+
+def _save(guest: _Guest) -> None:
+    inserted = guest.inserted
+    _switch_off(guest)
+    guest.state, guest.inserted = State.SUSPENDED, inserted

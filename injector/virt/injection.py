@@ -123,9 +123,9 @@ def offered(
     }
     if back_ends is not None and back_ends.doors:
         partition = settings.policy.inject_partition
-        channels[ChannelKind.PARTITION] = PartitionChannel(settings.partition, partition, vault.digest, back_ends.doors)
+        channels[ChannelKind.PARTITION] = PartitionChannel(settings.partition, partition, vault, back_ends.doors)
     return Injection(channels, settings.policy, vault, inspector)
 
 
 def drive_channel(settings: Settings, vault: Vault, group: int | None) -> ConfigDriveChannel:
-    return ConfigDriveChannel(settings.drive, vault.digest, group)
+    return ConfigDriveChannel(settings.drive, vault, group)

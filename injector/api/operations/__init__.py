@@ -66,6 +66,6 @@ def make_operations(outside: Outside, settings: Settings) -> Operations:
         flavors=Flavors(store),
         images=Images(store, outside.image_store),
         networks=Networks(store),
-        hosts=Hosts(store),
+        hosts=Hosts(store, outside.dispatcher, settings.dispatcher.host_down_after),
         limits=UsedLimits(store, settings.quotas),
     )

@@ -53,17 +53,27 @@ class Resolved:
 
 def resolve(order: ServerOrder, context: Context, store: Store) -> Resolved:
     """InvalidRequest for whatever does not exist or does not fit, as in Nova; Conflict for an ambiguous network."""
-    image = _image(store, context, order.image_id, "imageRef", _DISKS)
-    kernel, ramdisk = _kernel_and_ramdisk(store, context, image)
+    image, kernel, ramdisk = resolve_image(store, context, order.image_id)
     flavor = _found(lambda: store.flavor(order.flavor_id), "flavorRef", f"Flavor {order.flavor_id} could not be found.")
     nics = _nics(store, context, order.nics)
-    key = None if order.key_name is None else _key(store, context, order.key_name, "key_name")
-    more = tuple(
-        _key(store, context, name, f"injector:keys[{index}]") for index, name in enumerate(order.more_key_names)
-    )
+    key, more = resolve_keys(store, context, order.key_name, order.more_key_names)
     require_fit(image, flavor)
     _require_zone(store, order.availability_zone)
     return Resolved(image, kernel, ramdisk, flavor, key, more, nics)
+
+
+def resolve_image(store: Store, context: Context, image_id: str) -> tuple[Image, Image | None, Image | None]:
+    """What imageRef means, with its kernel and ramdisk; InvalidRequest as in ``resolve``."""
+    image = _image(store, context, image_id, "imageRef", _DISKS)
+    return image, *_kernel_and_ramdisk(store, context, image)
+
+
+def resolve_keys(
+    store: Store, context: Context, name: str | None, more: tuple[str, ...]
+) -> tuple[KeyPair | None, tuple[KeyPair, ...]]:
+    """What key_name and injector:keys mean; InvalidRequest as in ``resolve``."""
+    key = None if name is None else _key(store, context, name, "key_name")
+    return key, tuple(_key(store, context, one, f"injector:keys[{index}]") for index, one in enumerate(more))
 
 
 def _found(look_up: Callable[[], _Found], field: str, message: str) -> _Found:
@@ -107,9 +117,10 @@ def _key(store: Store, context: Context, name: str, field: str) -> KeyPair:
 
 
 def _require_zone(store: Store, zone: str | None) -> None:
-    zones = {host.availability_zone for host in store.hosts()}
+    if zone is None:
+        return
     # With no host known, it is the dispatcher who says so (503): the zone may be right.
-    if zone is not None and zones and zone not in zones:
+    if not store.has_hosts(zone) and store.has_hosts():
         raise InvalidRequest(f"The requested availability_zone {zone} is not available.", field="availability_zone")
 
 
@@ -204,15 +215,26 @@ class Draft:
             disk_tag=self._order.disk_tag,
             password_given=self._order.admin_password is not None,
         )
-        return tuple(self._judged(item, payload) for item in items)
+        return judged(items, payload, BestEffort(self._order.optional_files, self._order.optional_kinds))
 
-    def _judged(self, item: Item, payload: Payload) -> Item:
-        """With what bears on its delivery and is seen here only."""
-        if item.kind is ItemKind.PASSWORD and payload.admin_password:
-            item = replace(item, linux_obstacle=linux_password.obstacle(payload.admin_password, payload.user_data))
-        return replace(item, required=False) if self._may_be_left_out(item) else item
 
-    def _may_be_left_out(self, item: Item) -> bool:
-        if item.kind is ItemKind.FILE:
-            return item.name in self._order.optional_files
-        return item.kind in self._order.optional_kinds
+@dataclass(frozen=True, slots=True)
+class BestEffort:
+    """What may be left out: files by path, everything else by kind."""
+
+    files: frozenset[str]
+    kinds: frozenset[ItemKind]
+
+    def holds(self, item: Item) -> bool:
+        return item.name in self.files if item.kind is ItemKind.FILE else item.kind in self.kinds
+
+
+def judged(items: tuple[Item, ...], payload: Payload, left: BestEffort) -> tuple[Item, ...]:
+    """With what bears on their delivery and is seen here only."""
+    return tuple(replace(_seen(item, payload), required=not left.holds(item)) for item in items)
+
+
+def _seen(item: Item, payload: Payload) -> Item:
+    if item.kind is not ItemKind.PASSWORD or not payload.admin_password:
+        return item
+    return replace(item, linux_obstacle=linux_password.obstacle(payload.admin_password, payload.user_data))

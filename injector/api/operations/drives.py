@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from injector.api import schemas
@@ -77,7 +78,19 @@ class Drives:
         if len(names) != 2:
             raise InvalidRequest("Two generations are compared: compare=1,2", field="compare")
         one, other = (self._side(instance_id, numbered, name.strip()) for name in names)
-        return compare(one, other)
+        return compare(one, other, partial(self._same, one, other, instance_id))
+
+    def _same(self, one: Side, other: Side, instance_id: str, before: str | None, after: str | None) -> bool:
+        """A key was followed by another between the two: whether something both may hold has both digests."""
+        payload = self._vault.unseal(instance_id, self._store.payload(instance_id))
+        held = [payload.user_data, payload.admin_password, *(file.content for file in payload.files)]
+        held += [side.ingredients.root_hash for side in (one, other)]
+        return any(
+            self._vault.matches(instance_id, secret.reveal(), before)
+            and self._vault.matches(instance_id, secret.reveal(), after)
+            for secret in held
+            if secret is not None
+        )
 
     def _side(self, instance_id: str, numbered: Mapping[str, Generation], name: str) -> Side:
         if not name.isascii() or not name.isdigit():

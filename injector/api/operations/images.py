@@ -8,11 +8,11 @@ import uuid
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from injector.api import query, schemas
 from injector.db import Store
-from injector.errors import Conflict, ImageRejected, InvalidRequest, NotFound
+from injector.errors import Conflict, ImageRejected, ImageUnavailable, InvalidRequest, NotFound
 from injector.images.transfer import Readable
 from injector.inject import agent
 from injector.inject.bus import drive_bus
@@ -66,6 +66,8 @@ class ImageStore(Protocol):
 
     def put(self, image: Image, stream: Readable) -> Image: ...
 
+    def open(self, image: Image) -> BinaryIO: ...
+
     def delete(self, image: Image) -> None: ...
 
 
@@ -112,6 +114,16 @@ class Images:
                 raise
             LOG.info("image %s: %s bytes, sha-256 %s", image_id, stored.size, stored.sha256)
             return stored
+
+    def download(self, context: Context, image_id: str) -> BinaryIO | None:
+        """The bytes, to be closed; None for an image that has none so far. NotFound when they are gone."""
+        image = self.show(context, image_id)
+        if image.status is ImageStatus.QUEUED:
+            return None
+        try:
+            return self._bytes.open(image)
+        except ImageUnavailable as error:
+            raise NotFound(f"The bytes of image {image_id} could not be found.", field="image") from error
 
     def find(self, context: Context, parameters: Mapping[str, str]) -> tuple[query.Selection, tuple[Image, ...]]:
         """The newest first, and the question as it was understood."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from injector.api import order
 from injector.api.operations.create import Draft, resolve
-from injector.api.operations.look import Look
+from injector.api.operations.look import Look, of_order
 from injector.db import Store
 from injector.errors import InvalidRequest
 from injector.inject.lint import Judged
@@ -59,4 +59,4 @@ class Previews:
         if instance.host is None:
             raise InvalidRequest("No host was chosen.", field="server")
         preview = self._hosts.preview(instance.host, instance)
-        return Previewed(instance, preview, self._look.at(wanted, resolved))
+        return Previewed(instance, preview, self._look.at(of_order(wanted, resolved)))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
-from injector.api import limits, order, query, schemas
+from injector.api import limits, order, query, reorder, schemas
 from injector.api.operations.create import Draft, resolve
 from injector.api.operations.drives import REFRESH, Begun, Drives
-from injector.api.operations.look import Look
+from injector.api.operations.listing import matching
+from injector.api.operations.look import Look, of_order
+from injector.api.operations.rebuild import again
+from injector.api.operations.repeat import Repeatable, repeatable
 from injector.db import Store
 from injector.errors import Conflict, InvalidRequest, NotFound
 from injector.model.context import Context
@@ -24,10 +28,19 @@ from injector.system.vault import Vault
 # As much of a console as Nova's drivers return.
 CONSOLE_BYTES = 100 * 1024
 
-_NOTHING: schemas.Schema = {"type": ["null", "object"], "maxProperties": 0}
+_BEGINS: Mapping[str, State] = {
+    "os-start": State.STARTING,
+    "os-stop": State.STOPPING,
+    "pause": State.PAUSING,
+    "unpause": State.UNPAUSING,
+    "suspend": State.SUSPENDING,
+    "resume": State.RESUMING,
+}
+"""The actions that say nothing but what is to become of the guest."""
+
 _ACTIONS = {
-    "os-start": schemas.Checker(_NOTHING, "os-start"),
-    "os-stop": schemas.Checker(_NOTHING, "os-stop"),
+    **{name: schemas.Checker(schemas.NOTHING, name) for name in _BEGINS},
+    "rebuild": schemas.Checker(reorder.REBUILD, "rebuild"),
     "reboot": schemas.Checker(
         schemas.an_object({"type": {"enum": ["HARD", "Hard", "hard", "SOFT", "Soft", "soft"]}}, "type"), "reboot"
     ),
@@ -56,6 +69,23 @@ class Created:
     wants_reservation: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Rebuilding:
+    """A rebuild that was asked for; ``admin_password`` is told once, here, and None when there is no new one."""
+
+    instance: Instance
+    admin_password: Secret | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page of servers, the question as it was understood, and those of their hosts that are not heard of."""
+
+    asked: query.ServerQuery
+    instances: tuple[Instance, ...]
+    silent: frozenset[str]
+
+
 class Servers:
     def __init__(
         self,
@@ -78,32 +108,53 @@ class Servers:
     def create(self, context: Context, document: object) -> Created:
         """Returns once the records are durable; InvalidRequest and OverQuota name the field.
 
+        A request that is known by its client token is answered as it was at first, whatever became of what it names.
         Also raises what ``Dispatcher.build`` does: Undeliverable, NoHost, Conflict.
         """
         wanted = order.parse(document, self._settings.quotas)
+        token = None
+        if wanted.client_token is not None:
+            asked = repeatable(context, document, wanted.client_token)
+            known = self._known(asked)
+            if known is not None:
+                return _created(known, wanted, wanted.admin_password)
+            token = asked.client_token(self._vault)
         resolved = resolve(wanted, context, self._store)
-        draft = Draft(wanted, resolved, context, self._look.accept(wanted, resolved))
+        draft = Draft(wanted, resolved, context, self._look.accept(of_order(wanted, resolved)))
         requests = draft.requests(self._vault, self._settings.api)
-        instances = self._dispatcher.build(context, requests, wanted.minimum)
-        return Created(instances, draft.reservation_id, draft.admin_password, wanted.wants_reservation)
+        instances = self._dispatcher.build(context, requests, wanted.minimum, token)
+        # The same request may have come twice at once: then these are the other one's, and so is the password.
+        mine = instances[0].id in {request.instance_id for request in requests}
+        return _created(instances, wanted, draft.admin_password if mine else wanted.admin_password)
 
-    def find(self, context: Context, parameters: Mapping[str, str]) -> tuple[query.ServerQuery, tuple[Instance, ...]]:
-        """The newest first, and the question as it was understood."""
+    def _known(self, asked: Repeatable) -> tuple[Instance, ...] | None:
+        """What was made of a request when it came first; Conflict when that was another request."""
+        known = self._store.instances_of_token(asked.project_id, asked.token)
+        if known is None:
+            return None
+        digest, instances = known
+        if not asked.is_of(digest, self._vault):
+            raise Conflict("The client token was used for another request.", field=order.CLIENT_TOKEN)
+        if not instances:
+            raise Conflict("What was made with this client token is gone.", field=order.CLIENT_TOKEN)
+        return instances
+
+    def silent(self, instances: Collection[Instance]) -> frozenset[str]:
+        """The names of their hosts that are not heard of: what the record says of guests there may be out of date."""
+        return self._silent({one.host for one in instances if one.host is not None})
+
+    def _silent(self, among: Collection[str] | None = None) -> frozenset[str]:
+        return self._store.silent_hosts(self._settings.dispatcher.host_down_after, among)
+
+    def find(self, context: Context, parameters: Mapping[str, str]) -> Found:
+        """The newest first."""
         asked = query.servers(parameters)
-        if asked.limit == 0:
-            return asked, ()
-        found = self._store.instances(
-            None if asked.everybody else context.project_id,
-            name=asked.name,
-            states=asked.states,
-            host=asked.host,
-            deleted=asked.deleted,
-            limit=asked.limit if asked.reservation_id is None else None,
-            marker=asked.marker,
-        )
-        if asked.reservation_id is not None:
-            found = tuple(one for one in found if one.reservation_id == asked.reservation_id)[: asked.limit]
-        return asked, found
+        # A status may be sought on any host; without one, only what was found is of interest.
+        silent = frozenset() if asked.status is None else self._silent()
+        project = None if asked.everybody else context.project_id
+        down_after = self._settings.dispatcher.host_down_after
+        found = tuple(islice(matching(self._store, project, asked, silent, down_after), asked.limit))
+        return Found(asked, found, self.silent(found) if asked.status is None else silent)
 
     def show(self, context: Context, instance_id: str) -> Instance:
         instance = self._store.instance(instance_id)
@@ -114,14 +165,15 @@ class Servers:
     def delete(self, context: Context, instance_id: str) -> None:
         self._begin(context, instance_id, State.DELETING)
 
-    def perform(self, context: Context, instance_id: str, document: object) -> str | Begun | None:
+    def perform(self, context: Context, instance_id: str, document: object) -> str | Begun | Rebuilding | None:
         """One action, as ``POST /servers/{id}/action`` words it; what it answers, which is nothing for most."""
-        name, arguments = _action(document)
+        name, arguments = schemas.the_only(document, _ACTIONS)
+        if name in _BEGINS:
+            self._begin(context, instance_id, _BEGINS[name])
+            return None
         match name:
-            case "os-start":
-                self._begin(context, instance_id, State.STARTING)
-            case "os-stop":
-                self._begin(context, instance_id, State.STOPPING)
+            case "rebuild":
+                return self._rebuild(context, instance_id, arguments)
             case "reboot":
                 hard = arguments["type"].lower() == "hard"
                 self._begin(context, instance_id, State.REBOOTING_HARD if hard else State.REBOOTING)
@@ -181,6 +233,14 @@ class Servers:
         self.show(context, instance_id)
         self._dispatcher.act(context, instance_id, state)
 
+    def _rebuild(self, context: Context, instance_id: str, arguments: Mapping[str, Any]) -> Rebuilding:
+        """Returns once it is recorded; raises what a create call would, and Conflict when the server is busy."""
+        instance = self.show(context, instance_id)
+        wanted = reorder.parse(arguments, self._settings.quotas)
+        made = again(wanted, instance, context, self._store, self._vault, self._settings.api)
+        rebuild = made.sealed(self._vault, self._look.accept(made.subject))
+        return Rebuilding(self._dispatcher.rebuild(context, instance_id, rebuild), made.new_password)
+
     def _console(self, context: Context, instance_id: str, length: int | str | None) -> str:
         """The last ``length`` lines; all that is kept for None and -1."""
         instance = self.show(context, instance_id)
@@ -193,11 +253,5 @@ class Servers:
         return "".join(output.splitlines(keepends=True)[-lines:]) if lines else ""
 
 
-def _action(document: object) -> tuple[str, Any]:
-    """The name of the only action in the body, and its arguments."""
-    names = list(document) if isinstance(document, dict) else []
-    if len(names) != 1:
-        raise InvalidRequest("The body must hold exactly one action.", field="action")
-    if names[0] not in _ACTIONS:
-        raise InvalidRequest(f"There is no such action: {names[0][:40]!r}.", field="action")
-    return names[0], _ACTIONS[names[0]].check(document)
+def _created(instances: tuple[Instance, ...], wanted: order.ServerOrder, password: Secret | None) -> Created:
+    return Created(instances, instances[0].reservation_id, password, wanted.wants_reservation)

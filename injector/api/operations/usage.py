@@ -20,5 +20,5 @@ class UsedLimits:
     def used(self, context: Context) -> Usage:
         usage = Usage()
         for instance in self._store.instances(context.project_id):
-            usage = usage.plus(instance.flavor.vcpus, instance.flavor.ram)
+            usage = usage.plus(instance.need)
         return usage

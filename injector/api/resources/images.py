@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from falcon import Response
 
-from injector.api.http import ApiRequest, answer, done
+from injector.api.http import ApiRequest, answer, done, send
 from injector.api.operations.images import Images
 from injector.api.views import images as views
 from injector.api.views.viewpoint import Document
@@ -38,6 +38,14 @@ class ImageResource:
     def on_delete(self, req: ApiRequest, resp: Response, image_id: str) -> None:
         self._images.delete(req.caller, image_id)
         done(resp)
+
+    def on_get_file(self, req: ApiRequest, resp: Response, image_id: str) -> None:
+        """From the byte that a ``Range: bytes=N-`` names; 204 for an image without bytes, as Glance says it."""
+        file = self._images.download(req.caller, image_id)
+        if file is None:
+            done(resp)
+            return
+        send(req, resp, file)
 
     def on_put_file(self, req: ApiRequest, resp: Response, image_id: str) -> None:
         self._images.upload(req.caller, image_id, req.upload())

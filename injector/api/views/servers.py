@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from ipaddress import ip_address
 
+from injector.api.unknown import UNKNOWN, is_unknown
 from injector.api.views.delivery import receipt_items, show_finding, show_plan
 from injector.api.views.drives import in_guest
 from injector.api.views.viewpoint import Document, Viewpoint, exact, microseconds, seconds
@@ -23,6 +24,12 @@ _STATUSES: Mapping[State, tuple[str, str, str | None]] = {
     State.REBOOTING: ("REBOOT", "active", "rebooting"),
     State.REBOOTING_HARD: ("HARD_REBOOT", "active", "rebooting_hard"),
     State.REFRESHING: ("ACTIVE", "active", "refreshing"),
+    State.PAUSING: ("ACTIVE", "active", "pausing"),
+    State.PAUSED: ("PAUSED", "paused", None),
+    State.UNPAUSING: ("PAUSED", "paused", "unpausing"),
+    State.SUSPENDING: ("ACTIVE", "active", "suspending"),
+    State.SUSPENDED: ("SUSPENDED", "suspended", None),
+    State.RESUMING: ("SUSPENDED", "suspended", "resuming"),
     State.ERROR: ("ERROR", "error", None),
     State.DELETED: ("DELETED", "deleted", None),
 }
@@ -33,16 +40,25 @@ _BUILD_TASKS: Mapping[Step, str] = {
     Step.IMAGE: "block_device_mapping",
     Step.DISK: "block_device_mapping",
 }
-_NO_STATE, _RUNNING, _SHUT_DOWN = 0, 1, 4
-_POWER: Mapping[str, int] = {"active": _RUNNING, "stopped": _SHUT_DOWN}
+_REBUILD_TASKS: Mapping[Step, str] = {
+    Step.SCHEDULE: "rebuilding",
+    Step.IMAGE: "rebuild_block_device_mapping",
+    Step.DISK: "rebuild_block_device_mapping",
+}
+_NO_STATE, _RUNNING, _PAUSED, _SHUT_DOWN = 0, 1, 3, 4
+_POWER: Mapping[str, int] = {"active": _RUNNING, "paused": _PAUSED, "stopped": _SHUT_DOWN, "suspended": _SHUT_DOWN}
+"""Nova's numbers; a guest that libvirt has saved to disk is shut down to it, and so to Nova."""
 
 
 def brief(instance: Instance, seen: Viewpoint) -> Document:
     return {"id": instance.id, "name": instance.name, "links": seen.links("servers", instance.id)}
 
 
-def detail(instance: Instance, seen: Viewpoint) -> Document:
+def detail(instance: Instance, seen: Viewpoint, silent: frozenset[str] = frozenset()) -> Document:
+    """``silent``: the hosts that are not heard of."""
     status, vm_state, task_state = _status(instance)
+    if is_unknown(instance, silent):
+        status = UNKNOWN
     return {
         **brief(instance, seen),
         "status": status,
@@ -63,7 +79,7 @@ def detail(instance: Instance, seen: Viewpoint) -> Document:
         "OS-EXT-AZ:availability_zone": instance.availability_zone,
         "OS-EXT-STS:vm_state": vm_state,
         "OS-EXT-STS:task_state": task_state,
-        "OS-EXT-STS:power_state": _POWER.get(vm_state, _NO_STATE),
+        "OS-EXT-STS:power_state": _NO_STATE if status == UNKNOWN else _POWER.get(vm_state, _NO_STATE),
         "OS-SRV-USG:launched_at": microseconds(instance.launched_at),
         "OS-SRV-USG:terminated_at": microseconds(instance.terminated_at),
         "OS-EXT-SRV-ATTR:host": instance.host,
@@ -74,6 +90,7 @@ def detail(instance: Instance, seen: Viewpoint) -> Document:
         **_fault(instance, status),
         **_by_version(instance, seen),
         **_ours(instance),
+        "injector:host_state": _host_state(instance, silent),
     }
 
 
@@ -87,6 +104,11 @@ def created(instances: tuple[Instance, ...], password: Secret | None, seen: View
         "security_groups": [],
     }
     return answer | ({} if password is None else {"adminPass": password.text()})
+
+
+def rebuilding(instance: Instance, password: Secret | None, seen: Viewpoint, silent: frozenset[str]) -> Document:
+    """The answer to a rebuild: all of the server, and its new password, as Nova has it."""
+    return detail(instance, seen, silent) | ({} if password is None else {"adminPass": password.text()})
 
 
 def receipt(instance_id: str, found: Receipt) -> Document:
@@ -110,9 +132,15 @@ def _status(instance: Instance) -> tuple[str, str, str | None]:
         return (*_STATUSES[before][:2], "deleting")
     if instance.state is State.BUILDING:
         return ("BUILD", "building", _BUILD_TASKS.get(instance.step or Step.SCHEDULE, "spawning"))
+    if instance.state is State.REBUILDING:
+        return ("REBUILD", "active", _REBUILD_TASKS.get(instance.step or Step.SCHEDULE, "rebuild_spawning"))
     if instance.refresh is not None and not instance.refresh.running:
         return (*_STATUSES[State.STOPPED][:2], "refreshing")
     return _STATUSES[instance.state]
+
+
+def _host_state(instance: Instance, silent: frozenset[str]) -> str | None:
+    return None if instance.host is None else "down" if instance.host in silent else "up"
 
 
 def _host_id(instance: Instance) -> str:

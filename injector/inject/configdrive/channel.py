@@ -21,7 +21,7 @@ from injector.inject.configdrive.iso9660 import Iso9660Packer
 from injector.inject.configdrive.packer import LABEL, Packer, Volume
 from injector.inject.configdrive.tree import LATEST, Tree, knows, tree_of
 from injector.inject.plan import ROOT_PASSWORD
-from injector.inject.receipt import SecretDigest, Seen, Thing
+from injector.inject.receipt import Digests, Seen, Thing
 from injector.model.ingredients import Ingredients
 from injector.model.payload import ItemKind
 from injector.model.plan import Carriage, ChannelKind, Plan
@@ -30,9 +30,6 @@ from injector.model.secret import Secret
 from injector.model.workspace import Workspace
 from injector.settings import DriveSettings
 from injector.system import files
-
-InstanceDigest = Callable[[str, bytes], str]
-"""``Vault.digest``: of an instance's secret."""
 
 _MODE = 0o440
 _SINCE: Mapping[ItemKind, Callable[[str], bool]] = {
@@ -50,10 +47,10 @@ class ConfigDriveChannel:
     carriage = Carriage(ChannelKind.CONFIG_DRIVE, frozenset(ItemKind))
 
     def __init__(
-        self, settings: DriveSettings, digest: InstanceDigest, group: int | None = None, packer: Packer | None = None
+        self, settings: DriveSettings, digests: Digests, group: int | None = None, packer: Packer | None = None
     ) -> None:
         self._gatherer = Gatherer(settings)
-        self._digest = digest
+        self._digests = digests
         self._group = group
         self._packer = packer
 
@@ -81,7 +78,7 @@ class ConfigDriveChannel:
         except OSError as error:
             raise ChannelBroken("the config drive could not be written or read back", detail=str(error)) from error
         seen = _examine(image, FORMATS[contents.ingredients.format], tree, asked)
-        items = receipts.read_back(asked, seen, self._digest_for(delivery.workspace))
+        items = receipts.read_back(asked, seen, partial(self._digests.digest, delivery.workspace.instance_id))
         return Receipt(
             channel=delivery.plan.channel,
             reason=delivery.plan.reason,
@@ -90,9 +87,6 @@ class ConfigDriveChannel:
             drive_size=len(image),
             drive_format=contents.ingredients.format,
         )
-
-    def _digest_for(self, workspace: Workspace) -> SecretDigest:
-        return partial(self._digest, workspace.instance_id)
 
     def verify(self, workspace: Workspace, receipt: Receipt) -> tuple[str, ...]:
         """How the drive on this host differs from its receipt: a sentence each, none when it is the same.
@@ -112,7 +106,8 @@ class ConfigDriveChannel:
             seen = seen_on(FORMATS[receipt.drive_format or Iso9660Packer.format].read_by_others(image), LATEST)
         except _DAMAGED:
             return (*changed, "it cannot be read" if changed else "the config drive cannot be read")
-        return (*changed, *receipts.differences(receipt.items, seen, self._digest_for(workspace)))
+        matches = partial(self._digests.matches, workspace.instance_id)
+        return (*changed, *receipts.differences(receipt.items, seen, matches))
 
     def _write(self, tree: Tree, drive: Path, ingredients: Ingredients) -> None:
         if drive.exists():

@@ -18,7 +18,7 @@ from injector.inject.partition.errand import Inject, Injected, Look, Looked, Wan
 from injector.inject.partition.evidence import HASH, Files, thing_of
 from injector.inject.partition.preview import preview_of
 from injector.inject.partition.root import root_of
-from injector.inject.receipt import SecretDigest, Seen
+from injector.inject.receipt import Digests, SecretMatch, Seen
 from injector.model.facts import Root
 from injector.model.hostile import one_line
 from injector.model.instance import Instance
@@ -28,9 +28,6 @@ from injector.model.receipt import Outcome, PassedOver, Receipt, ReceiptItem
 from injector.model.secret import Secret
 from injector.model.workspace import Workspace
 from injector.settings import PartitionSettings
-
-InstanceDigest = Callable[[str, bytes], str]
-"""``Vault.digest``: of an instance's secret."""
 
 KINDS = frozenset({ItemKind.KEY, ItemKind.NETWORK, ItemKind.METADATA, ItemKind.PASSWORD, ItemKind.FILE})
 
@@ -58,13 +55,13 @@ class PartitionChannel:
         self,
         settings: PartitionSettings,
         inject_partition: int,
-        digest: InstanceDigest,
+        digests: Digests,
         doors: Sequence[Door],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._interfaces = Interfaces(settings.network_template, settings.virt_type)
         self._inject_partition = inject_partition
-        self._digest = digest
+        self._digests = digests
         self._doors = tuple(doors)
         self._clock = clock
 
@@ -102,7 +99,7 @@ class PartitionChannel:
         receipts.prove(asked, seen)
         if HASH in seen:
             asked[HASH] = seen[HASH].content
-        items = receipts.read_back(asked, seen, partial(self._digest, instance.id))
+        items = receipts.read_back(asked, seen, partial(self._digests.digest, instance.id))
         return Receipt(
             channel=plan.channel,
             reason=plan.reason,
@@ -121,7 +118,7 @@ class PartitionChannel:
         where = tuple(path for item in delivered for path in evidence.paths_of(item.kind, item.where or ""))
         looked = self._look(Look(self._root(disk), where, _LARGEST), disk, receipt)
         files = evidence.by_path(looked.files)
-        return tuple(_differences(delivered, instance, files, looked, partial(self._digest, instance.id)))
+        return tuple(_differences(delivered, instance, files, looked, partial(self._digests.matches, instance.id)))
 
     def _wanted(self, delivery: Delivery) -> tuple[Wanted, ...]:
         asked = receipts.contents_asked(delivery)
@@ -192,7 +189,7 @@ def _is_there(item: ReceiptItem) -> bool:
 
 
 def _differences(
-    delivered: Sequence[ReceiptItem], instance: Instance, files: Files, looked: Looked, digest: SecretDigest
+    delivered: Sequence[ReceiptItem], instance: Instance, files: Files, looked: Looked, matches: SecretMatch
 ) -> Iterator[str]:
     """A password itself is not looked for: its hash has a line of its own."""
     hashed = any(item.name == ROOT_PASSWORD for item in delivered)
@@ -203,7 +200,7 @@ def _differences(
     rest = [item for item in lines if item not in grown]
     named = receipts.things((item.kind, item.name) for item in rest)
     seen = {thing: found for thing, item in zip(named, rest, strict=True) if (found := _seen(item, instance, files))}
-    yield from receipts.differences(rest, seen, digest)
+    yield from receipts.differences(rest, seen, matches)
     for thing, item in zip(named, rest, strict=True):
         if item.kind is ItemKind.FILE and thing in seen and seen[thing].mode != item.mode:
             yield f"{describe(item.kind, item.name)}: mode {seen[thing].mode:04o} instead of {item.mode:04o}"

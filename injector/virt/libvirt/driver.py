@@ -29,15 +29,20 @@ from injector.settings import Settings
 from injector.system.vault import Vault
 from injector.virt import delivered, generations, injection, places
 from injector.virt.back_ends import BackEnds
-from injector.virt.driver import Asks, Enter, Given, Order, Spawned
+from injector.virt.driver import Asks, Enter, Given, Heard, Order, Spawned
 from injector.virt.inspector import Inspector
 from injector.virt.libvirt import disks, forwards, guest, kvm, medium, power, said, testimony
 from injector.virt.libvirt.console import Console
 from injector.virt.libvirt.domain import Blueprint, Kernel, RootDisk, domain_xml, hardware
+from injector.virt.libvirt.ears import Ears
 from injector.virt.libvirt.host import Domain, Host, Power
+from injector.virt.libvirt.news import News
 from injector.virt.libvirt.tagged import tagged
 
 LOG = logging.getLogger(__name__)
+
+_WITH_MEMORY = frozenset({Power.ON, Power.PAUSED})
+"""Where QEMU holds the guest and its forwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,8 @@ class LibvirtDriver:
         self._inspector = Inspector(settings.facts_dir, looking, asks.image_report)
         self._injection = injection.offered(settings, vault, group, self._back_ends, self._inspector)
         self._drives = generations.Drives(injection.drive_channel(settings, vault, group), vault, asks.drive)
+        self._news = News()
+        self._ears: Ears | None = None
 
     # the boot
 
@@ -106,10 +113,16 @@ class LibvirtDriver:
 
     def _begin(self, order: Order, enter: Enter, undo: ExitStack) -> _Build:
         """A guest that is there already is not ours to make again, and not to undo."""
-        if self._host.domain(order.instance.id) is not None:
-            raise HypervisorRefused("the hypervisor has this guest already")
+        self._nobody_has(order.instance.id)
         undo.callback(self._undo, order.instance.id)
         return _Build(order, self._workspace(order.instance.id), enter)
+
+    def _nobody_has(self, instance_id: str) -> None:
+        if self._host.anybodys(instance_id) is None:
+            return
+        if self._host.domain(instance_id) is None:
+            raise HypervisorRefused("another installation has this guest on the same hypervisor")
+        raise HypervisorRefused("the hypervisor has this guest already")
 
     def _fetch_images(self, build: _Build) -> None:
         build.enter(Step.IMAGE)
@@ -125,7 +138,9 @@ class LibvirtDriver:
         return _Made(disk, kernel, delivery, self._injection.fittings(delivery))
 
     def _define(self, build: _Build, made: _Made) -> Domain:
+        """libvirt would take the definition for a change of the one that somebody has made meanwhile."""
         build.enter(Step.DEFINE)
+        self._nobody_has(build.instance.id)
         return self._host.define(self._domain_xml(build, made))
 
     def _domain_xml(self, build: _Build, made: _Made) -> str:
@@ -149,7 +164,8 @@ class LibvirtDriver:
     def _start(self, build: _Build, domain: Domain) -> None:
         self._console.prepare(build.workspace)
         build.enter(Step.START)
-        power.switch_on(domain, self._settings.libvirt.start_timeout)
+        with self._news.by_us(build.instance.id, State.ACTIVE):
+            power.switch_on(domain, self._settings.libvirt.start_timeout)
 
     def preview(self, order: Order) -> Preview:
         workspace = self._workspace(order.instance.id)
@@ -172,52 +188,101 @@ class LibvirtDriver:
         except HostError as error:
             LOG.warning("instance %s: not undone yet: %s (%s)", instance_id, error, error.detail or "-")
 
-    def resume(self, instance: Instance) -> Spawned | None:
+    def recall(self, instance: Instance) -> Spawned | None:
         spawned = delivered.recall(self._workspace(instance.id), instance.attempt)
         if spawned is None:
             return None
         domain = self._host.domain(instance.id)
-        if domain is None or domain.power().power is not Power.ON:
+        if domain is None or domain.power().power not in _WITH_MEMORY:
             return None
         self._make_forwards(domain, instance)
         return spawned
 
     def destroy(self, instance_id: str) -> None:
         """The domain first: as long as it is there, its files are in use."""
-        domain = self._host.domain(instance_id)
-        if domain is not None:
-            domain.destroy()
-            domain.undefine()
-        places.remove(self._workspace(instance_id))
+        with self._news.ended_by_us(instance_id):
+            domain = self._host.domain(instance_id)
+            if domain is not None:
+                domain.destroy()
+                domain.undefine()
+            places.remove(self._workspace(instance_id))
 
     # power
 
     def start(self, instance: Instance) -> None:
-        self._switch_on(self._required(instance), instance)
+        domain = self._required(instance)
+        if domain.power().power is Power.PAUSED or domain.saved:
+            self._go_on(domain, instance)
+        else:
+            self._switch_on(domain, instance)
 
     def stop(self, instance: Instance) -> None:
         domain = self._required(instance)
-        if not power.ask_to_end(domain, self._settings.libvirt.shutdown_timeout):
-            domain.destroy()
+        with self._news.by_us(instance.id, State.STOPPED):
+            if not power.ask_to_end(domain, self._settings.libvirt.shutdown_timeout):
+                domain.destroy()
 
     def reboot(self, instance: Instance, *, hard: bool) -> None:
         """Soft as in Nova, asked to end and started again: needs no agent, and shows that it was heard."""
         domain = self._required(instance)
         if hard or not power.ask_to_end(domain, self._settings.libvirt.shutdown_timeout):
             domain.destroy()
+        domain.drop_saved()
         self._switch_on(domain, instance)
+
+    def pause(self, instance: Instance) -> None:
+        with self._news.by_us(instance.id, State.PAUSED):
+            self._required(instance).pause()
+
+    def unpause(self, instance: Instance) -> None:
+        with self._news.by_us(instance.id, State.ACTIVE):
+            self._required(instance).unpause()
+
+    def suspend(self, instance: Instance) -> None:
+        """What another call of this kind has begun may be complete by the time that libvirt refuses this one."""
+        domain = self._required(instance)
+        with self._news.by_us(instance.id, State.SUSPENDED):
+            try:
+                domain.save()
+            except HypervisorRefused:
+                if not _sleeps(domain):
+                    raise
+
+    def resume(self, instance: Instance) -> None:
+        domain = self._required(instance)
+        if domain.power().power is Power.OFF and not domain.saved:
+            raise HypervisorRefused("the guest's saved memory is gone: it can only be started anew")
+        self._go_on(domain, instance)
+
+    def _go_on(self, domain: Domain, instance: Instance) -> None:
+        """Where it was, with the drive it had: nothing of it is prepared as for a boot."""
+        with self._news.by_us(instance.id, State.ACTIVE):
+            if domain.power().power is Power.PAUSED:
+                domain.unpause()
+            else:
+                if instance.inserted == instance.generation:
+                    self._drives.mend(instance, self._workspace(instance.id))
+                power.switch_on(domain, self._settings.libvirt.start_timeout)
+        self._make_forwards(domain, instance)
 
     def state(self, instance_id: str) -> State | None:
         domain = self._host.domain(instance_id)
         if domain is None:
             return None
-        return State.STOPPED if domain.power().power is Power.OFF else State.ACTIVE
+        match domain.power().power:
+            case Power.OFF:
+                return State.SUSPENDED if domain.saved else State.STOPPED
+            case Power.PAUSED:
+                return State.PAUSED
+            case Power.ON | Power.ENDING:
+                return State.ACTIVE
 
     def _switch_on(self, domain: Domain, instance: Instance) -> None:
         if domain.power().power is not Power.ON:
             self._see_to_the_drive(domain, instance)
             self._console.begin(self._workspace(instance.id))
-            power.switch_on(domain, self._settings.libvirt.start_timeout)
+            with self._news.by_us(instance.id, State.ACTIVE):
+                power.switch_on(domain, self._settings.libvirt.start_timeout)
         self._make_forwards(domain, instance)
 
     def _see_to_the_drive(self, domain: Domain, instance: Instance) -> None:
@@ -254,8 +319,9 @@ class LibvirtDriver:
         home = self._workspace(instance.id)
         if instance.plan is None or instance.plan.channel is not ChannelKind.PARTITION:
             return self._drives.verify(instance, home)
-        if self._required(instance).power().power is not Power.OFF:
-            why = "its disk is its own while it runs: stop it first"
+        domain = self._required(instance)
+        if domain.power().power is not Power.OFF or domain.saved:
+            why = "its disk is its own while it runs or is suspended: stop it first"
             raise Conflict(f"Instance {instance.id} cannot be looked into now: {why}", field="server")
         disk, _ = self._disks.planned(instance, home)
         return self._injection.verify(instance, _guest_disk(disk))
@@ -269,7 +335,7 @@ class LibvirtDriver:
 
     def mend_forwards(self, instance: Instance) -> None:
         domain = self._host.domain(instance.id)
-        if domain is not None and domain.power().power is Power.ON:
+        if domain is not None and domain.power().power in _WITH_MEMORY:
             self._make_forwards(domain, instance)
 
     def _make_forwards(self, domain: Domain, instance: Instance) -> None:
@@ -290,7 +356,7 @@ class LibvirtDriver:
         domain = self._host.domain(instance.id)
         if domain is None or instance.receipt is None:
             return ()
-        return testimony.witnessed(guest.Agent(domain), instance, partial(self._vault.digest, instance.id))
+        return testimony.witnessed(guest.Agent(domain), instance, partial(self._vault.matches, instance.id))
 
     # the host
 
@@ -312,12 +378,33 @@ class LibvirtDriver:
             reported_at=datetime.now(UTC),
             availability_zone=self._settings.availability_zone,
             back_ends=self._back_ends.found,
+            reserved_mib=self._settings.compute.reserved_memory_mib,
         )
 
     def local(self) -> frozenset[str]:
         return places.ids(self._settings.instances_dir) | self._host.ours().keys()
 
+    def listen(self, heard: Heard) -> None:
+        def happened(instance_id: str, state: State | None) -> None:
+            """Only the guests of this installation have a directory in it."""
+            if not self._news.is_news(instance_id, state):
+                return
+            if self._workspace(instance_id).path.exists():
+                heard(instance_id)
+            else:
+                self._news.forget(instance_id)
+
+        def missed() -> None:
+            self._news.forget_all()
+            for instance_id in self.local():
+                heard(instance_id)
+
+        self._ears = Ears(self._host, happened, missed)
+        self._ears.open()
+
     def close(self) -> None:
+        if self._ears is not None:
+            self._ears.close()
         self._back_ends.close()
 
     def _emulated(self) -> bool:
@@ -338,6 +425,10 @@ class LibvirtDriver:
 
     def _workspace(self, instance_id: str) -> Workspace:
         return Workspace(self._settings.instances_dir, instance_id)
+
+
+def _sleeps(domain: Domain) -> bool:
+    return domain.power().power is Power.OFF and domain.saved
 
 
 def _guest_disk(disk: RootDisk) -> GuestDisk:

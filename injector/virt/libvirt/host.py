@@ -8,7 +8,7 @@ import logging
 import re
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import Enum
@@ -21,6 +21,7 @@ import libvirt_qemu
 
 from injector.errors import HostError, HypervisorDown, HypervisorRefused, NoSpace
 from injector.model.hostile import one_line
+from injector.model.instance import State
 from injector.virt.libvirt.domain.element import element
 from injector.virt.libvirt.domain.mark import Mark
 
@@ -57,10 +58,42 @@ _loop_lock = threading.Lock()
 _loop_running = False
 
 
+_PASSING = frozenset(
+    {
+        libvirt.VIR_DOMAIN_PAUSED_STARTING_UP,
+        libvirt.VIR_DOMAIN_PAUSED_SAVE,
+        libvirt.VIR_DOMAIN_PAUSED_DUMP,
+        libvirt.VIR_DOMAIN_PAUSED_SNAPSHOT,
+        libvirt.VIR_DOMAIN_PAUSED_MIGRATION,
+        libvirt.VIR_DOMAIN_PAUSED_POSTCOPY,
+    }
+)
+"""Pauses that libvirt makes in the midst of something else, and ends by itself."""
+
+_AFTER: Mapping[int, State | None] = {
+    libvirt.VIR_DOMAIN_EVENT_STARTED: State.ACTIVE,
+    libvirt.VIR_DOMAIN_EVENT_RESUMED: State.ACTIVE,
+    libvirt.VIR_DOMAIN_EVENT_PMSUSPENDED: State.ACTIVE,
+    libvirt.VIR_DOMAIN_EVENT_SUSPENDED: State.PAUSED,
+    libvirt.VIR_DOMAIN_EVENT_STOPPED: State.STOPPED,
+    libvirt.VIR_DOMAIN_EVENT_CRASHED: State.STOPPED,
+    libvirt.VIR_DOMAIN_EVENT_UNDEFINED: None,
+}
+"""What an event leaves. A SHUTDOWN is not among them: a guest that has powered off is STOPPED a moment later."""
+
+Event = Callable[[str, State | None], None]
+"""Called with the id of a domain, whoever's, and what it became; None when it is not defined any more."""
+
+
 class Power(Enum):
-    """What libvirt's many states mean to us; ENDING is a guest whose processor has stopped but not yet its process."""
+    """What libvirt's many states mean to us; ENDING is a guest whose processor has stopped but not yet its process.
+
+    PAUSED is also one that libvirt has paused because its disk cannot be written: it goes on when told to. A guest
+    that sleeps by its own will (PMSUSPENDED) is ON: it wakes by its own devices, and has its memory and its forwards.
+    """
 
     ON = "on"
+    PAUSED = "paused"
     ENDING = "ending"
     OFF = "off"
 
@@ -140,7 +173,18 @@ class Domain:
         if state in (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_CRASHED):
             ended = state == libvirt.VIR_DOMAIN_SHUTOFF and reason == libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN
             return PowerState(Power.OFF, ended_itself=ended)
-        return PowerState(Power.ENDING if state == libvirt.VIR_DOMAIN_SHUTDOWN else Power.ON, ended_itself=False)
+        return PowerState(_power_with_a_process(state, reason), ended_itself=False)
+
+    @property
+    def saved(self) -> bool:
+        """Whether its memory is kept on the disk: its next start goes on where it was."""
+        with _asking("look for the guest's saved memory"):
+            try:
+                return bool(self._handle.hasManagedSaveImage())
+            except libvirt.libvirtError as error:
+                if error.get_error_code() in _GONE:
+                    return False
+                raise
 
     def xml(self) -> ElementTree.Element:
         """The description as libvirt has it now: of the running guest when it runs."""
@@ -166,20 +210,46 @@ class Domain:
     def start(self, *, with_daemon: bool = False) -> None:
         """Start it, if it is off; ``with_daemon``: libvirt ends it when this connection ends."""
         flags = libvirt.VIR_DOMAIN_START_AUTODESTROY if with_daemon else 0
-        with _asking("start the guest"):
-            try:
-                self._handle.createWithFlags(flags)
-            except libvirt.libvirtError:
-                if self.power().power is not Power.ON:
-                    raise
+        with self._bringing_it_to(Power.ON, "start the guest"):
+            self._handle.createWithFlags(flags)
 
     def destroy(self) -> None:
         """Pull the plug; no error when it is off or gone."""
-        with _asking("power the guest off"):
+        with self._bringing_it_to(Power.OFF, "power the guest off"):
+            self._handle.destroy()
+
+    def pause(self) -> None:
+        """Stop its processors; no error when they are."""
+        with self._bringing_it_to(Power.PAUSED, "pause the guest"):
+            _in_time(self._handle.suspend)
+
+    def unpause(self) -> None:
+        """Have its processors go on; no error when they do."""
+        with self._bringing_it_to(Power.ON, "have the guest go on"):
+            _in_time(self._handle.resume)
+
+    def save(self) -> None:
+        """Write its memory to libvirt's own directory and power it off; it takes as long as the disk needs.
+
+        Also a guest that is paused comes back running.
+        """
+        with _asking("save the guest's memory"):
+            self._handle.managedSave(libvirt.VIR_DOMAIN_SAVE_RUNNING)
+
+    def drop_saved(self) -> None:
+        """Forget its saved memory: the next start is a boot. No error when there is none."""
+        if self.saved:
+            with _asking("remove the guest's saved memory"):
+                self._handle.managedSaveRemove()
+
+    @contextlib.contextmanager
+    def _bringing_it_to(self, wanted: Power, purpose: str) -> Iterator[None]:
+        """A refusal is none where the guest is as it was to be."""
+        with _asking(purpose):
             try:
-                self._handle.destroy()
+                yield
             except libvirt.libvirtError:
-                if self.power().power is not Power.OFF:
+                if self.power().power is not wanted:
                     raise
 
     def undefine(self) -> None:
@@ -189,7 +259,7 @@ class Domain:
                 self._handle.undefineFlags(_UNDEFINE)
             except libvirt.libvirtError as error:
                 if _unsupported_flags(error):
-                    self._handle.undefine()
+                    self._handle.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE)
                 elif error.get_error_code() not in _GONE:
                     raise
 
@@ -230,6 +300,14 @@ class Domain:
         return reply.get("return") if isinstance(reply, dict) else None
 
 
+def _power_with_a_process(state: int, reason: int) -> Power:
+    if state == libvirt.VIR_DOMAIN_SHUTDOWN:
+        return Power.ENDING
+    if state != libvirt.VIR_DOMAIN_PAUSED or reason in _PASSING:
+        return Power.ON
+    return Power.ENDING if reason == libvirt.VIR_DOMAIN_PAUSED_SHUTTING_DOWN else Power.PAUSED
+
+
 def _unsupported_flags(error: libvirt.libvirtError) -> bool:
     """The test driver knows fewer flags of undefine than QEMU's."""
     return bool(error.get_error_code() == libvirt.VIR_ERR_INVALID_ARG and "unsupported flags" in str(error))
@@ -249,6 +327,7 @@ class Host:
         self._lock = threading.Lock()
         self._reading = threading.Lock()
         self._connection: Any = None
+        self._attended: _Attended | None = None
         self._opening: Future[Any] | None = None
         self._capabilities: ElementTree.Element | None = None
 
@@ -259,9 +338,20 @@ class Host:
             return Domain(connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE))
 
     def domain(self, instance_id: str) -> Domain | None:
+        """The guest of this installation; one that another has under the same id is not to be seen, nor touched."""
+        handle = self._find(instance_id)
+        mark = None if handle is None else self._mark(handle)
+        return Domain(handle) if mark is not None and mark.home == self._home else None
+
+    def anybodys(self, domain_id: str) -> Domain | None:
+        """Whoever has defined it, with a mark or without."""
+        handle = self._find(domain_id)
+        return None if handle is None else Domain(handle)
+
+    def _find(self, domain_id: str) -> Any:
         connection = self._connected()
         try:
-            return Domain(connection.lookupByUUIDString(instance_id))
+            return connection.lookupByUUIDString(domain_id)
         except libvirt.libvirtError as error:
             if error.get_error_code() in _GONE:
                 return None
@@ -280,6 +370,24 @@ class Host:
         """False for libvirt's test driver: no monitor, no agent, no other user."""
         with _asking("ask what it is"):
             return str(self._connected().getType()) == "QEMU"
+
+    def attend(self, event: Event, lost: Callable[[], None]) -> bool:
+        """Have ``event`` called by each event of a domain, until ``lost`` is called; whether it was not so already.
+
+        Both are called from libvirt's own thread, and must not ask libvirt anything.
+        """
+        connection = self._connected()
+        if self._attended is not None and self._attended.connection is connection:
+            return False
+        self._neglect()
+        with _asking("listen to its events"):
+            self._attended = _Attended.begin(connection, event, lost)
+        return True
+
+    def _neglect(self) -> None:
+        attended, self._attended = self._attended, None
+        if attended is not None:
+            attended.end()
 
     def inventory(self) -> Inventory:
         connection = self._connected()
@@ -323,6 +431,7 @@ class Host:
         return bytes(content)
 
     def close(self) -> None:
+        self._neglect()
         with self._lock:
             connection, self._connection = self._connection, None
         if connection is not None:
@@ -350,6 +459,8 @@ class Host:
         with self._lock:
             if self._connection is not None and self._alive(self._connection):
                 return self._connection
+            if self._connection is not None and self._attended is not None:
+                self._attended.lost()
             self._connection = None
             opening = self._opening = self._opening or self._open()
         try:
@@ -393,6 +504,46 @@ class Host:
             opening.set_result(connection)
         except BaseException as error:
             opening.set_exception(error)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attended:
+    """A connection whose events are heard. One that is dead stays in memory for as long as it is."""
+
+    connection: Any
+    number: int
+    lost: Callable[[], None]
+
+    @classmethod
+    def begin(cls, connection: Any, event: Event, lost: Callable[[], None]) -> _Attended:
+        def on_event(_connection: Any, handle: Any, kind: int, detail: int, _: Any) -> None:
+            if kind in _AFTER:
+                saved = kind == libvirt.VIR_DOMAIN_EVENT_STOPPED and detail == libvirt.VIR_DOMAIN_EVENT_STOPPED_SAVED
+                _quietly(event, str(handle.UUIDString()), State.SUSPENDED if saved else _AFTER[kind])
+
+        def on_close(_connection: Any, _reason: int, _: Any) -> None:
+            _quietly(lost)
+
+        number = connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, on_event, None)
+        connection.registerCloseCallback(on_close, None)
+        return cls(connection, number, lost)
+
+    def end(self) -> None:
+        """What a dead connection refuses is done all the same."""
+        for act in (
+            self.connection.unregisterCloseCallback,
+            lambda: self.connection.domainEventDeregisterAny(self.number),
+        ):
+            with contextlib.suppress(libvirt.libvirtError):
+                act()
+
+
+def _quietly(call: Callable[..., None], *arguments: Any) -> None:
+    """libvirt's binding would print what is raised on stderr."""
+    try:
+        call(*arguments)
+    except Exception:
+        LOG.exception("an event of libvirt's could not be dealt with")
 
 
 def _run_event_loop() -> None:

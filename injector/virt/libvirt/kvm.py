@@ -102,7 +102,7 @@ def _probe(host: Host, verdict: Verdict, settings: LibvirtSettings, instances_di
 
 
 def _remove(host: Host, probe_id: str, directory: Path) -> None:
-    domain = host.domain(probe_id)
+    domain = host.anybodys(probe_id)
     if domain is not None:
         domain.destroy()
         domain.undefine()

@@ -17,10 +17,15 @@ _PROCESS_ENDS = 10.0
 
 
 def switch_on(domain: Domain, timeout: float) -> None:
-    """Start it and see it run. HypervisorRefused when it does not within ``timeout`` seconds."""
+    """Start it, or have it go on where it was saved, and see it run.
+
+    HypervisorRefused when it does not within ``timeout`` seconds.
+    """
     if domain.power().power is Power.ENDING:
         wait_until_off(domain, _PROCESS_ENDS)
     domain.start()
+    if domain.power().power is Power.PAUSED:
+        domain.unpause()  # Somebody had paused it before it was saved.
     deadline = time.monotonic() + timeout
     while domain.power().power is not Power.ON:
         if time.monotonic() > deadline:
@@ -29,11 +34,11 @@ def switch_on(domain: Domain, timeout: float) -> None:
 
 
 def ask_to_end(domain: Domain, timeout: float) -> bool:
-    """Have the guest power itself off; whether it had within ``timeout`` seconds."""
+    """Have the guest power itself off; whether it had within ``timeout`` seconds. A paused one hears nothing."""
     deadline, ask_at = time.monotonic() + timeout, time.monotonic()
-    while domain.power().power is not Power.OFF:
+    while (seen := domain.power().power) is not Power.OFF:
         now = time.monotonic()
-        if now >= deadline:
+        if now >= deadline or seen is Power.PAUSED:
             return False
         if now >= ask_at:
             _ask(domain)

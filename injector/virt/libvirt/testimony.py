@@ -6,7 +6,6 @@ claim to have what it was given, since it was given it; it cannot learn or claim
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from injector.inject.plan import ROOT_PASSWORD, canonical
-from injector.inject.receipt import SECRET_KINDS, SecretDigest, address_lines, address_list
+from injector.inject.receipt import SecretMatch, address_lines, address_list, is_of
 from injector.model.instance import Instance
 from injector.model.payload import ItemKind
 from injector.model.receipt import Outcome, ReceiptItem
@@ -33,8 +32,8 @@ _USER_DATA = "/var/lib/cloud/instance/user-data.txt"
 _SHOWN = frozenset({Outcome.WRITTEN, Outcome.READ_BACK})
 
 
-def witnessed(agent: Agent, instance: Instance, digest: SecretDigest) -> tuple[int, ...]:
-    """The places in the receipt of the items that the guest has; ``digest`` is the vault's for this instance.
+def witnessed(agent: Agent, instance: Instance, matches: SecretMatch) -> tuple[int, ...]:
+    """The places in the receipt of the items that the guest has; ``matches`` is the vault's for this instance.
 
     A guest whose agent is slow is not asked for longer than a minute: what it has not shown by then is not witnessed.
     """
@@ -45,15 +44,9 @@ def witnessed(agent: Agent, instance: Instance, digest: SecretDigest) -> tuple[i
     for place, item in enumerate(instance.receipt.items):
         if time.monotonic() > looker.until:
             break
-        if item.outcome in _SHOWN and any(_same(item, content, digest) for content in looker.look(item)):
+        if item.outcome in _SHOWN and any(is_of(item, content, matches) for content in looker.look(item)):
             found.append(place)
     return tuple(found)
-
-
-def _same(item: ReceiptItem, content: bytes, digest: SecretDigest) -> bool:
-    if item.kind in SECRET_KINDS:
-        return digest(content) == item.digest
-    return "sha256:" + hashlib.sha256(content).hexdigest() == item.digest
 
 
 @dataclass

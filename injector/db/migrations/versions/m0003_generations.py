@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from injector.db.columns import DOCUMENT, ID, TABLE_OPTIONS
+
 revision = "0003"
 down_revision = "0002"
 
@@ -10,7 +12,8 @@ down_revision = "0002"
 def upgrade() -> None:
     op.create_table(
         "generations",
-        sa.Column("instance_id", sa.String(64), sa.ForeignKey("instances.id"), primary_key=True),
+        sa.Column("instance_id", ID, sa.ForeignKey("instances.id"), primary_key=True),
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("document", sa.Text, nullable=False),
+        sa.Column("document", DOCUMENT, nullable=False),
+        **TABLE_OPTIONS,
     )

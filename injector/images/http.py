@@ -1,0 +1,143 @@
+"""Images from the api, for a compute elsewhere: taken up again where a connection broke, proven as they arrive."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import stat
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from injector.errors import HostError, ImageUnavailable
+from injector.images.transfer import HoleyWriter, require_registered
+from injector.model.image import Image
+from injector.model.secret import Secret
+from injector.settings import ImageSettings
+from injector.system import files, web
+
+LOG = logging.getLogger(__name__)
+
+_CONNECT = 10.0
+_IDLE = 60.0
+# Seconds before it is tried again, while no byte comes; an api that restarts is back within them.
+_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+
+
+class HttpSource:
+    """An ``ImageSource`` over the api's REST. HostError when what the operator says about it cannot be used."""
+
+    def __init__(self, settings: ImageSettings, pauses: Sequence[float] = _PAUSES) -> None:
+        self._endpoint = (settings.api_endpoint or "").rstrip("/")
+        self._token_file = settings.token_file or Path()
+        self._pauses = pauses
+        try:
+            web.check_url(self._endpoint)
+        except ValueError as error:
+            raise HostError(f"the api cannot be found: {error}", field="[images] api_endpoint") from error
+        try:
+            self._trusted = web.trust(settings.cafile)
+        except ValueError as error:
+            raise HostError("nobody can vouch for the api", field="[images] cafile", detail=str(error)) from error
+        _token(self._token_file)
+
+    def fetch(self, image: Image, destination: Path) -> None:
+        """As ``ImageSource`` promises."""
+        if image.sha256 is None or image.size is None:
+            raise ImageUnavailable(f"image {image.id} has no bytes yet", field="image")
+        try:
+            with files.disk_full("fetch an image"), destination.open("xb") as file:
+                arrival = _Arrival(file, image.size)
+                self._bring(image, arrival)
+                arrival.finish()
+            require_registered(arrival.digest, image)
+        except BaseException:
+            destination.unlink(missing_ok=True)
+            raise
+
+    def _bring(self, image: Image, arrival: _Arrival) -> None:
+        """All bytes, however often the connection breaks: it is given up when several calls in a row bring none."""
+        pauses = iter(self._pauses)
+        while True:
+            before = arrival.come
+            try:
+                self._call(image, arrival)
+            except web.Broken as error:
+                _give_up_if_final(image, error)
+                if arrival.come > before:
+                    pauses = iter(self._pauses)
+                pause = next(pauses, None)
+                if pause is None:
+                    raise _unavailable(image, f"the api {error}") from error
+                LOG.warning("image %s, %s bytes: the api %s; again in %g s", image.id, arrival.come, error, pause)
+                time.sleep(pause)
+            else:
+                return
+
+    def _call(self, image: Image, arrival: _Arrival) -> None:
+        headers = {"X-Auth-Token": _token(self._token_file).text()}
+        url = f"{self._endpoint}/v2/images/{image.id}/file"
+        pace = web.Pace(_CONNECT, _IDLE, arrival.size)
+        with web.download(url, headers, pace, self._trusted, arrival.come) as found:
+            arrival.go_on_from(found.begin)
+            for piece in found.pieces:
+                arrival.take(piece)
+
+
+class _Arrival:
+    """A file on its way: how much has come, and what it digests to."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self.size = size
+        self._file = file
+        self._begin()
+
+    def _begin(self) -> None:
+        self.come = 0
+        self._digest = hashlib.sha256()
+        self._writer = HoleyWriter(self._file)
+
+    @property
+    def digest(self) -> str:
+        return self._digest.hexdigest()
+
+    def go_on_from(self, begin: int) -> None:
+        """Where the last byte came, or all over again."""
+        if begin != self.come:
+            self._file.seek(0)
+            self._file.truncate()
+            self._begin()
+
+    def take(self, piece: bytes) -> None:
+        self._digest.update(piece)
+        self._writer.write(piece)
+        self.come += len(piece)
+
+    def finish(self) -> None:
+        self._writer.close()
+
+
+def _give_up_if_final(image: Image, error: web.Broken) -> None:
+    if error.status == 404:
+        raise ImageUnavailable(f"the bytes of image {image.id} are gone", field="image") from error
+    if error.status in (401, 403):
+        raise _unavailable(image, "the api does not accept the token in [images] token_file") from error
+    if error.status is not None and error.status < 500:
+        raise _unavailable(image, f"the api {error}") from error
+
+
+def _unavailable(image: Image, why: str) -> ImageUnavailable:
+    return ImageUnavailable(f"image {image.id} cannot be fetched: {why}", field="image")
+
+
+def _token(path: Path) -> Secret:
+    """Read each time, so that another one needs no restart."""
+    try:
+        with path.open("rb") as file:
+            if stat.S_IMODE(path.stat().st_mode) & 0o077:
+                why = "others than this user can read the api's token"
+                raise HostError(why, field="[images] token_file", detail=f"chmod 0600 {path}")
+            return Secret(file.read().strip())
+    except OSError as error:
+        raise HostError("the api's token cannot be read", field="[images] token_file", detail=str(error)) from error
