@@ -52,7 +52,7 @@ register() {
 }
 
 remove_earlier() {
-    if injector list -f value -c Name | grep -qxF "$name"; then
+    if injector list -f value -c Name | grep -xF "$name" >/dev/null; then
         say "    the VM of an earlier run is deleted"
         run injector delete --wait "$name"
     fi

@@ -21,6 +21,10 @@ base=${INJECTOR_DEVSTACK:-/var/lib/injector-devstack}
 . "$here/lib/daemons.sh"
 # shellcheck source=devstack/lib/libvirt.sh
 . "$here/lib/libvirt.sh"
+# shellcheck source=devstack/lib/servers.sh
+. "$here/lib/servers.sh"
+# shellcheck source=devstack/lib/test-servers.sh
+. "$here/lib/test-servers.sh"
 
 # The daemon has to work for a user of its own too; its tests run it as this one.
 make_user() {
@@ -59,6 +63,7 @@ step 'Debian packages' 'see that "apt-get update" works and that the sources hav
 install -d -m 0711 "$base"
 install -d -m 0755 "$base/etc" "$base/run" "$base/guests"
 install_packages "${host_packages[@]}" "${test_packages[@]}"
+install_servers "${server_packages[@]}"
 make_user
 step 'virtual environment' 'see that pip reaches its package index; "rm -rf .venv" starts anew'
 make_venv "$checkout"
@@ -72,8 +77,16 @@ step 'libvirt' "read $base/log/libvirtd.log"
 # What this script starts it takes down again; an earlier first-boot.sh may need what it has started.
 runs "$base/run/libvirtd.pid" libvirtd || at_exit "libvirt_down ${base@Q} >/dev/null"
 libvirt_up "$base"
+step 'servers' "read what the servers say: $base/servers/*/output"
+test_servers_run "$base" || at_exit "test_servers_down ${base@Q} >/dev/null"
+test_servers_up "$base"
 step 'tests' 'the failures are named above'
 export INJECTOR_TEST_GUESTS=$base/guests
+eval "$(test_servers_env "$base")"
+export INJECTOR_TEST_WORLDS=${INJECTOR_TEST_WORLDS-local postgresql}
 cd "$checkout"
 steps_say_no_more
-.venv/bin/python -m pytest "$@"
+# Two limits, so that a run ends with pytest's summary whatever hangs: no test begins after the first one, and at the
+# second one pytest is interrupted. A worker that died is not replaced: xdist would give the next one the same test.
+timeout -s INT -k 60 4300 env --default-signal=INT .venv/bin/python -m pytest -n 2 --dist loadfile \
+    --no-loadscope-reorder --max-worker-restart=0 --session-timeout=4000 "$@"

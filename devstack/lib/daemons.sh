@@ -8,12 +8,12 @@ runs() {
     [ -n "$pid" ] && grep -aqF -- "$2" "/proc/$pid/cmdline" 2>/dev/null
 }
 
-# stop_by_pid_file PID_FILE NAME SECONDS   asks it to end, and kills it after that time
+# stop_by_pid_file PID_FILE NAME SECONDS [SIGNAL]   asks it to end, and kills it after that time
 stop_by_pid_file() {
-    local pid_file=$1 name=$2 tries=$(($3 * 10))
+    local pid_file=$1 name=$2 tries=$(($3 * 10)) signal=${4:-TERM}
     if runs "$pid_file" "$name"; then
         say "    stopping $(basename "$name" .conf)"
-        kill "$(cat "$pid_file")"
+        kill -s "$signal" "$(cat "$pid_file")"
         while runs "$pid_file" "$name" && [ "$tries" -gt 0 ]; do
             sleep 0.1
             tries=$((tries - 1))

@@ -1,5 +1,6 @@
 # shellcheck shell=bash disable=SC2034  # read by the scripts that source this
-# The Debian packages that running injector takes, and those that its tests take besides.
+# The Debian packages that running injector takes, those that its tests take besides, and the
+# servers that many hosts share.
 
 # What libvirt only recommends is named where a guest needs it: dnsmasq for libvirt's networks, iptables for their rules.
 host_packages=(
@@ -7,10 +8,13 @@ host_packages=(
     dnsmasq-base iproute2 iptables openssh-client procps util-linux e2fsprogs python3-libnbd
 )
 
-# The readers that judge drives and file systems; firmware for the guests that boot by UEFI; what makes guests' disks;
-# libguestfs, and a kernel for its appliance.
+# The readers that judge drives and file systems; firmware for the guests that boot by UEFI; a wrong clock; what makes
+# guests' disks; libguestfs, and a kernel for its appliance.
 test_packages=(
-    genisoimage libxml2-utils mtools dosfstools ovmf shellcheck python3-selinux
+    genisoimage libxml2-utils mtools dosfstools ovmf shellcheck python3-selinux faketime
     fdisk xfsprogs btrfs-progs squashfs-tools
     python3-guestfs libguestfs-xfs linux-image-cloud-amd64
 )
+
+# MariaDB's "core" is the whole server without the service.
+server_packages=(rabbitmq-server postgresql mariadb-server-core)

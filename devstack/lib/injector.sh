@@ -7,8 +7,9 @@ api_port=${INJECTOR_DEVSTACK_PORT:-18774}
 # The command, speaking to that daemon.
 injector() { INJECTOR_ENDPOINT="unix:$base/api.sock" "$checkout/.venv/bin/injector" "$@"; }
 
-# has KIND NAME   Is there an image, keypair, flavor or network of that name?
-has() { injector "$1" list -f value -c Name | grep -qxF -- "$2"; }
+# has KIND NAME   Is there an image, keypair, flavor or network of that name? (grep -q would end at the first match, and
+# the command, which may still write, with a failure.)
+has() { injector "$1" list -f value -c Name | grep -xF -- "$2" >/dev/null; }
 
 injector_config() {
     cat >"$base/etc/injector.conf" <<END

@@ -14,6 +14,21 @@ install_packages() {
     run env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install "${missing[@]}"
 }
 
+# install_servers NAME...  The same, for programs that Debian would start at once and that are started here in another
+# way: none of its services is started, nor those that run disturbed.
+install_servers() {
+    local policy=/usr/sbin/policy-rc.d
+    if [ -e "$policy" ]; then
+        install_packages "$@"
+    else
+        at_exit "rm -f $policy"
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 0755 "$policy"
+        install_packages "$@"
+        rm -f "$policy"
+    fi
+}
+
 _has_package() {
     local name
     for name in ${1//|/ }; do
