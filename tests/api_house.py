@@ -1,6 +1,6 @@
 """The api with everything below it but a hypervisor: store, bus, dispatcher, image store, and a prompt compute.
 
-with ApiHouse(tmp_path) as house:
+with ApiHouse(tmp_path, world=world) as house:
     house.rest("admin").post("/v2.1/servers", json=…)
     house.client.boot(…)
 """
@@ -11,18 +11,20 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 from oslo_config import cfg
+from sqlalchemy import create_engine, update
 
 from injector.api.operations import Outside, make_operations
 from injector.api.rpc import TOPIC as API
 from injector.api.rpc import ApiEndpoint
 from injector.api.server import ApiServer
-from injector.db import open_store
+from injector.db import open_store, tables
 from injector.dispatcher.manager import DispatcherManager
 from injector.images.store import LocalStore
 from injector.model.flavor import Flavor
@@ -34,9 +36,11 @@ from injector.rpc.compute import TOPIC as COMPUTE
 from injector.rpc.compute import ComputeClient, ComputeEndpoint
 from injector.rpc.dispatcher import TOPIC as DISPATCHER
 from injector.rpc.dispatcher import DispatcherClient, DispatcherEndpoint
+from injector.rpc.sealing import Opener
 from injector.settings import ApiSettings, DispatcherSettings, ImageSettings, Quotas, Settings
 from tests import builders
 from tests.prompt_compute import PromptCompute
+from tests.worlds import World, local_world
 
 TOKEN = "a-token-that-nobody-would-guess"
 HOST = "host-1"
@@ -54,14 +58,17 @@ def api_settings(directory: Path, **api: Any) -> Settings:
 
 
 class ApiHouse:
-    """``store``, ``compute`` and ``vault`` are there for tests to look into."""
+    """``store``, ``compute`` and ``vault`` are there for tests to look into. Without ``world``, in one of its own."""
 
-    def __init__(self, directory: Path, settings: Settings | None = None, *, hosts: bool = True) -> None:
-        self.settings = settings or api_settings(directory)
-        self.url = f"local:///{uuid.uuid4()}"
+    def __init__(
+        self, directory: Path, settings: Settings | None = None, *, world: World | None = None, hosts: bool = True
+    ) -> None:
+        world = world or local_world(directory)
+        self.settings = replace(settings or api_settings(directory), database_connection=world.database)
+        self.url = world.transport_url
         self.vault = builders.a_vault()
         self._undo = ExitStack()
-        self.store = open_store(self.settings.database_connection)
+        self.store = open_store(world.database, migrate=False)
         self._undo.callback(self.store.close)
         self.bus = Bus.open(cfg.ConfigOpts(), self.url)
         self._undo.callback(self.bus.close)
@@ -77,7 +84,8 @@ class ApiHouse:
     def __enter__(self) -> Self:
         self.bus.serve(DISPATCHER, HOST, DispatcherEndpoint(self.dispatcher))
         self.bus.serve(COMPUTE, HOST, ComputeEndpoint(self.compute))
-        self.bus.serve(API, HOST, ApiEndpoint(self.operations))
+        opener = Opener(self.vault.bus_keys)
+        self.bus.serve(API, HOST, ApiEndpoint(self.operations, opener, sealed_only=self.bus.remote))
         if self._hosts:
             self.compute.start()
         self.server.start()
@@ -88,6 +96,21 @@ class ApiHouse:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self._undo.close()
+
+    def another_host(self, name: str, **facts: Any) -> PromptCompute:
+        """One more compute, which has reported itself."""
+        compute = PromptCompute(DispatcherClient(self.bus), builders.some_host_facts(name=name, **facts))
+        self.bus.serve(COMPUTE, name, ComputeEndpoint(compute))
+        compute.start()
+        return compute
+
+    def silence(self, host: str, seconds: float = 3600) -> None:
+        """It was last heard of so much earlier."""
+        engine = create_engine(self.settings.database_connection)
+        heard = tables.hosts.c.heard
+        with engine.begin() as connection:
+            connection.execute(update(tables.hosts).filter_by(name=host).values(heard=heard - seconds))
+        engine.dispose()
 
     def rest(self, *, version: str = "2.56", tcp: bool = False, **headers: str) -> httpx.Client:
         """Over the Unix socket, or over TCP with the token; close it (or let it be closed with the house)."""
@@ -118,7 +141,7 @@ class ApiHouse:
         return flavor
 
 
-def eventually(look: Callable[[], bool], seconds: float = 5.0) -> None:
+def eventually(look: Callable[[], bool], seconds: float = 30.0) -> None:
     """Fails when it does not come true in time."""
     deadline = time.monotonic() + seconds
     while not look():

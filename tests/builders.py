@@ -18,12 +18,13 @@ from injector.model.flavor import Flavor
 from injector.model.generation import Generation
 from injector.model.host import HostFacts, InjectionPolicy, Verdict
 from injector.model.image import DiskFormat, Image, ImageStatus
-from injector.model.instance import Instance
+from injector.model.instance import Instance, State
 from injector.model.keypair import KeyPair
 from injector.model.network import Address, Network, NetworkKind, Nic, Subnet
 from injector.model.payload import InjectedFile, Item, ItemKind, Payload
 from injector.model.plan import Carriage, ChannelKind, Plan
 from injector.model.receipt import Receipt
+from injector.model.report import Settled
 from injector.model.secret import Sealed, Secret
 from injector.model.workspace import Workspace
 from injector.settings import DriveSettings
@@ -244,6 +245,11 @@ def some_image_facts(**changes: Any) -> ImageFacts:
         "back_end": "ext",
     }
     return ImageFacts(**(values | changes))
+
+
+def a_settlement(**changes: Any) -> Settled:
+    values: dict[str, Any] = {"state": State.STOPPED, "at": NOON}
+    return Settled(**(values | changes))
 
 
 def some_host_facts(**changes: Any) -> HostFacts:

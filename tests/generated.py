@@ -111,7 +111,7 @@ class Generated:
         return Gatherer(replace(self.settings, vendor_data=told)).gather(given)
 
     def channel(self) -> ConfigDriveChannel:
-        return ConfigDriveChannel(self.settings, a.a_vault().digest)
+        return ConfigDriveChannel(self.settings, a.a_vault())
 
     def __str__(self) -> str:
         return str(self.number)

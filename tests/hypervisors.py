@@ -9,7 +9,7 @@ import socket
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -33,15 +33,21 @@ from injector.system import files
 from injector.virt.driver import Asks, Driver, Given, Order, Spawned
 from injector.virt.fake import FakeDriver
 from injector.virt.libvirt.driver import LibvirtDriver
-from injector.virt.libvirt.host import Host
+from injector.virt.libvirt.host import Host, Power
 from tests import builders as a
 from tests import crafted
+from tests.caller import COMMAND_LINE as COMMAND_LINE
+from tests.caller import GUESTS as GUESTS
 
-GUESTS = Path(os.environ.get("INJECTOR_TEST_GUESTS", "/var/lib/injector-devstack/guests"))
 STATE_ROOT = Path(os.environ.get("INJECTOR_TEST_STATE", "/var/lib/injector-test"))
 GUEST_PORT = 80
 MIB = 1024**2
+SAVES = Path("/var/lib/libvirt/qemu/save")
 NOW = datetime(2026, 5, 1, 9, 30, tzinfo=UTC)
+
+
+Hand = Callable[[str, State | None], None]
+"""Brings a guest (id) to a state: ACTIVE, PAUSED, SUSPENDED, STOPPED; None: powers it off and undefines it."""
 
 
 class Shelf:
@@ -85,7 +91,8 @@ class OtherPorts:
 class Stage:
     """A driver and the images its guests boot from; ``steps`` were entered, ``ports`` replaces taken ones.
 
-    ``records`` are the dispatcher's of what makes drives again.
+    ``hand`` is somebody's who is at the hypervisor, and not at the driver. ``records`` are the dispatcher's of what
+    makes drives again.
 
     ``opens_forwards`` and ``guest_speaks`` are False where nothing runs that could.
     """
@@ -98,13 +105,15 @@ class Stage:
     guest_speaks: bool
     ports: OtherPorts
     records: Records
+    hand: Hand
     steps: list[Step] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)
 
     def instance(self, properties: Mapping[str, str] | None = None, **changes: Any) -> Instance:
         """A guest of its own: one card on a user network, a forward to port 80, and metadata asked for."""
         number = uuid.uuid4()
         mac = f"52:54:00:{number.hex[0:2]}:{number.hex[2:4]}:{number.hex[4:6]}"
-        known = {"os_command_line": "console=ttyS0 quiet"} | dict(properties or {})
+        known = {"os_command_line": COMMAND_LINE} | dict(properties or {})
         values: dict[str, Any] = {
             "id": str(number),
             "image": replace(self.images["root"], properties=known),
@@ -116,6 +125,7 @@ class Stage:
             "nics": (a.a_nic(mac=mac, network=a.a_network(forwards=(GUEST_PORT,))),),
             "forwards": (Forward(mac, GUEST_PORT, free_port()),),
         }
+        self.made.append(str(number))
         return a.an_instance(**(values | changes))
 
     def spawn(self, instance: Instance, payload: Payload | None = None) -> Spawned:
@@ -124,9 +134,9 @@ class Stage:
         self.records.keep(instance, payload, spawned.generation)
         return spawned
 
-    def launch(self, instance: Instance) -> Instance:
+    def launch(self, instance: Instance, payload: Payload | None = None) -> Instance:
         """Spawn it; the record as the dispatcher then has it."""
-        spawned = self.spawn(instance)
+        spawned = self.spawn(instance, payload)
         return replace(
             instance,
             plan=spawned.plan,
@@ -177,7 +187,7 @@ class Stage:
         known = number or instance.generation or 1
         return replace(self.workspace(instance), generation=known).config_drive
 
-    def last_word(self, instance: Instance, seconds: float = 60.0) -> GuestVerdict:
+    def last_word(self, instance: Instance, seconds: float = 180.0) -> GuestVerdict:
         """What the guest says at the end of its boot."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -189,7 +199,33 @@ class Stage:
 
     @property
     def leftovers(self) -> frozenset[str]:
-        return self.driver.local() | {entry.name for entry in self.settings.instances_dir.iterdir()}
+        # Only root may look where libvirt keeps them.
+        seen = self.made if os.access(SAVES, os.X_OK) else ()
+        saved = {f"the memory of {one}" for one in seen if (SAVES / f"injector-{one}.save").exists()}
+        return self.driver.local() | {entry.name for entry in self.settings.instances_dir.iterdir()} | saved
+
+
+def by_hand(host: Host) -> Hand:
+    """What somebody does with virsh."""
+
+    def act(instance_id: str, state: State | None) -> None:
+        domain = host.anybodys(instance_id)
+        assert domain is not None
+        match state:
+            case State.ACTIVE if domain.power().power is Power.PAUSED:
+                domain.unpause()
+            case State.ACTIVE:
+                domain.start()
+            case State.PAUSED:
+                domain.pause()
+            case State.SUSPENDED:
+                domain.save()
+            case _:
+                domain.destroy()
+        if state is None:
+            domain.undefine()
+
+    return act
 
 
 class Records:
@@ -274,14 +310,12 @@ def tiny_images(shelf: Shelf) -> dict[str, Image]:
 
 
 @contextmanager
-def in_memory(directory: Path, policy: InjectionPolicy) -> Iterator[Stage]:
+def in_memory(directory: Path, policy: InjectionPolicy, make: type[FakeDriver] = FakeDriver) -> Iterator[Stage]:
     settings, shelf = _settings(directory, "", policy), Shelf(directory / "shelf")
     files.make_directory(settings.instances_dir, 0o711)
     ports, records = OtherPorts(), Records()
-    driver = FakeDriver(
-        settings, a.a_vault(), BaseCache(settings.base_dir, shelf), Asks(ports, records, records.keep_facts)
-    )
-    yield Stage(driver, settings, shelf, _small_images(shelf, directory), True, True, ports, records)
+    driver = make(settings, a.a_vault(), BaseCache(settings.base_dir, shelf), Asks(ports, records, records.keep_facts))
+    yield Stage(driver, settings, shelf, _small_images(shelf, directory), True, True, ports, records, driver.befall)
 
 
 @contextmanager
@@ -304,7 +338,7 @@ def on_qemu(_directory: Path, policy: InjectionPolicy) -> Iterator[Stage]:
 @contextmanager
 def _on_libvirt(
     uri: str, directory: Path, policy: InjectionPolicy
-) -> Iterator[tuple[Driver, Settings, Shelf, tuple[OtherPorts, Records]]]:
+) -> Iterator[tuple[Driver, Settings, Shelf, tuple[OtherPorts, Records, Hand]]]:
     settings, shelf = _settings(directory, uri, policy), Shelf(directory / "shelf")
     with ExitStack() as undo:
         host = Host(uri, 10.0, str(settings.instances_dir))
@@ -314,4 +348,4 @@ def _on_libvirt(
         cache, ports, records = BaseCache(settings.base_dir, shelf, group), OtherPorts(), Records()
         driver = LibvirtDriver(host, settings, a.a_vault(), cache, group, Asks(ports, records, records.keep_facts))
         undo.callback(driver.close)
-        yield driver, settings, shelf, (ports, records)
+        yield driver, settings, shelf, (ports, records, by_hand(host))

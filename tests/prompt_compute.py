@@ -1,7 +1,8 @@
 """A compute without a hypervisor: it does at once what it is rung for, and tells the dispatcher so.
 
-For tests of the stations above it. It keeps consoles and refuses what a real one would refuse; a guest asked for with
-metadata ``fate: hold`` stays in BUILD, one with ``fate: fail`` ends in ERROR.
+For tests of the stations above it. It keeps consoles and refuses what a real one would refuse. A guest asked for with
+metadata ``fate: hold`` stays in BUILD, with ``fate: start`` too, but is allowed to start; ``fate: fail`` ends in ERROR.
+While the compute is ``deaf`` it hears no ring.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from injector.inject.configdrive.gather import Gatherer
 from injector.model.generation import Change, Difference, Generation, Inspection, Refresh
 from injector.model.host import HostFacts
 from injector.model.ingredients import Ingredients
-from injector.model.instance import Fault, Instance, State, Step
+from injector.model.instance import MAKING, Fault, Instance, State, Step
 from injector.model.payload import ItemKind
 from injector.model.plan import Plan
 from injector.model.preview import Preview, PreviewFile
@@ -32,6 +33,10 @@ _SETTLES = {
     State.STARTING: State.ACTIVE,
     State.REBOOTING: State.ACTIVE,
     State.REBOOTING_HARD: State.ACTIVE,
+    State.PAUSING: State.PAUSED,
+    State.UNPAUSING: State.ACTIVE,
+    State.SUSPENDING: State.SUSPENDED,
+    State.RESUMING: State.ACTIVE,
     State.DELETING: State.DELETED,
 }
 
@@ -44,6 +49,7 @@ class PromptCompute:
         self._facts = facts
         self._lock = threading.Lock()
         self.consoles: dict[str, str] = {}
+        self.deaf = False
 
     def start(self) -> None:
         self._dispatcher.host_report(self._facts)
@@ -51,9 +57,9 @@ class PromptCompute:
     def ring(self, instance_id: str) -> None:
         with self._lock:
             instance = self._dispatcher.assignment(self._facts.name, instance_id)
-            if instance is None:
+            if instance is None or self.deaf:
                 return
-            if instance.state is State.BUILDING:
+            if instance.state in MAKING:
                 self._build(instance)
             elif instance.state is State.REFRESHING:
                 self._refresh(instance)
@@ -90,6 +96,8 @@ class PromptCompute:
         self._tell(instance, Entering(Step.IMAGE, now))
         if fate == "fail":
             self._tell(instance, Failed(Fault(409, "the image cannot be used: it has a backing file", now)))
+        elif fate == "start":
+            self._tell(instance, Entering(Step.START, now))
         elif fate != "hold":
             self.consoles[instance.id] = "".join(f"line {number}\n" for number in range(1, 6))
             plan, receipt = _delivered(instance)

@@ -40,6 +40,14 @@ class Speaker(Protocol):
     def start(self, server_id: str) -> None: ...
     def stop(self, server_id: str) -> None: ...
     def reboot(self, server_id: str, hard: bool) -> None: ...
+    def switch(self, server_id: str, word: str) -> None:
+        """Pause, unpause, suspend or resume it."""
+        ...
+
+    def rebuild(self, server_id: str, rebuild: Mapping[str, Any]) -> tuple[Document, str | None]:
+        """The server, and its new password."""
+        ...
+
     def console(self, server_id: str, lines: int | None) -> str: ...
     def receipt(self, server_id: str) -> Document: ...
     def refresh(self, server_id: str, **wanted: Any) -> Document: ...
@@ -54,7 +62,13 @@ class Speaker(Protocol):
     def all(self, kind: str, **parameters: str) -> list[Document]: ...
     def one(self, kind: str, identity: str) -> Document: ...
     def delete(self, kind: str, identity: str) -> None: ...
-    def hosts(self) -> list[Document]: ...
+    def hosts(self, **parameters: str) -> list[Document]: ...
+    def host(self, name: str) -> Document: ...
+    def enable_host(self, name: str) -> Document: ...
+    def disable_host(self, name: str, reason: str | None) -> Document: ...
+    def drain_host(self, name: str, reason: str | None) -> list[str]: ...
+    def evacuate_host(self, name: str) -> list[str]: ...
+    def forget_host(self, name: str) -> None: ...
     def limits(self) -> Document: ...
 
 
@@ -111,6 +125,13 @@ class RestSpeaker:
     def reboot(self, server_id: str, hard: bool) -> None:
         self._act(server_id, {"reboot": {"type": "HARD" if hard else "SOFT"}})
 
+    def switch(self, server_id: str, word: str) -> None:
+        self._act(server_id, {word: None})
+
+    def rebuild(self, server_id: str, rebuild: Mapping[str, Any]) -> tuple[Document, str | None]:
+        view = dict(self._act(server_id, {"rebuild": dict(rebuild)})["server"])
+        return view, view.pop("adminPass", None)
+
     def console(self, server_id: str, lines: int | None) -> str:
         return str(self._act(server_id, {"os-getConsoleOutput": {"length": lines}})["output"])
 
@@ -163,8 +184,29 @@ class RestSpeaker:
     def delete(self, kind: str, identity: str) -> None:
         self._ask("DELETE", f"{PATHS[kind]}/{identity}")
 
-    def hosts(self) -> list[Document]:
-        return list(self._ask("GET", "/v2.1/injector-hosts")["hosts"])
+    def hosts(self, **parameters: str) -> list[Document]:
+        return list(self._ask("GET", "/v2.1/injector-hosts", params=parameters)["hosts"])
+
+    def host(self, name: str) -> Document:
+        return dict(self._ask("GET", f"/v2.1/injector-hosts/{name}")["host"])
+
+    def _act_on_host(self, name: str, action: Document) -> Document:
+        return self._ask("POST", f"/v2.1/injector-hosts/{name}/action", json=action)
+
+    def enable_host(self, name: str) -> Document:
+        return dict(self._act_on_host(name, {"enable": None})["host"])
+
+    def disable_host(self, name: str, reason: str | None) -> Document:
+        return dict(self._act_on_host(name, {"disable": {"reason": reason}})["host"])
+
+    def drain_host(self, name: str, reason: str | None) -> list[str]:
+        return list(self._act_on_host(name, {"drain": {"reason": reason}})["servers"])
+
+    def evacuate_host(self, name: str) -> list[str]:
+        return list(self._act_on_host(name, {"evacuate": None})["servers"])
+
+    def forget_host(self, name: str) -> None:
+        self._ask("DELETE", f"/v2.1/injector-hosts/{name}")
 
     def limits(self) -> Document:
         return dict(self._ask("GET", "/v2.1/limits")["limits"]["absolute"])
@@ -214,6 +256,15 @@ class RpcSpeaker:
     def reboot(self, server_id: str, hard: bool) -> None:
         with _refusals():
             self._client.reboot(server_id, hard=hard)
+
+    def switch(self, server_id: str, word: str) -> None:
+        with _refusals():
+            getattr(self._client, word)(server_id)
+
+    def rebuild(self, server_id: str, rebuild: Mapping[str, Any]) -> tuple[Document, str | None]:
+        with _refusals():
+            begun = self._client.rebuild_server(server_id, rebuild)
+        return begun.server, begun.admin_password
 
     def console(self, server_id: str, lines: int | None) -> str:
         with _refusals():
@@ -273,9 +324,33 @@ class RpcSpeaker:
         with _refusals():
             getattr(self._client, f"delete_{kind}")(identity)
 
-    def hosts(self) -> list[Document]:
+    def hosts(self, **parameters: str) -> list[Document]:
         with _refusals():
-            return self._client.hosts()
+            return self._client.hosts(**parameters)
+
+    def host(self, name: str) -> Document:
+        with _refusals():
+            return self._client.host(name)
+
+    def enable_host(self, name: str) -> Document:
+        with _refusals():
+            return self._client.enable_host(name)
+
+    def disable_host(self, name: str, reason: str | None) -> Document:
+        with _refusals():
+            return self._client.disable_host(name, reason)
+
+    def drain_host(self, name: str, reason: str | None) -> list[str]:
+        with _refusals():
+            return self._client.drain_host(name, reason)
+
+    def evacuate_host(self, name: str) -> list[str]:
+        with _refusals():
+            return self._client.evacuate_host(name)
+
+    def forget_host(self, name: str) -> None:
+        with _refusals():
+            self._client.forget_host(name)
 
     def limits(self) -> Document:
         with _refusals():

@@ -46,7 +46,13 @@ def a_service(behaviour: Behaviour, certificate: Path | None = None) -> Iterator
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            service.asked.append(Asked(self.path, dict(self.headers.items()), json.loads(body)))
+            self._behave(json.loads(body))
+
+        def do_GET(self) -> None:
+            self._behave(None)
+
+        def _behave(self, said: Any) -> None:
+            service.asked.append(Asked(self.path, dict(self.headers.items()), said))
             try:
                 behaviour(self)
             except (BrokenPipeError, ConnectionResetError):

@@ -24,7 +24,7 @@ from tests.bench._rounds import serve
 
 
 def main(what: str, scratch: Path) -> None:
-    channel = ConfigDriveChannel(DriveSettings(dhcp_domain=asked.DOMAIN), a.a_vault().digest)
+    channel = ConfigDriveChannel(DriveSettings(dhcp_domain=asked.DOMAIN), a.a_vault())
     deliver = functools.partial(_deliver, channel, _instance(), _payload())
     serve(deliver if what == "deliver" else _floor(deliver, scratch), scratch)
 

@@ -34,7 +34,7 @@ PAYLOAD = a.a_payload(
 def main(base: Path, scratch: Path) -> None:
     settings = PartitionSettings(filesystems=("ext",), virt_type="qemu")
     crew = Crew(settings, images=scratch, bases=base.parent)
-    channel = PartitionChannel(settings, POLICY.inject_partition, a.a_vault().digest, (crew,))
+    channel = PartitionChannel(settings, POLICY.inject_partition, a.a_vault(), (crew,))
     # Once an image, not once a boot.
     facts = crew.send(Survey(), GuestDisk(None, base, "qcow2")).facts
     instance = _instance()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 _BREATH = 0.002
+_LISTENS = "0A"
 
 
 def cpu_ms(pid: int) -> float:
@@ -33,6 +34,15 @@ def tree(pid: int) -> list[int]:
     return found
 
 
+def listener(port: int) -> int:
+    """The pid of the process that listens on this TCP port of 127.0.0.1 or of all addresses."""
+    lines = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    sockets = {f"socket:[{line[9]}]" for line in lines if line[1].endswith(f":{port:04X}") and line[3] == _LISTENS}
+    found = {int(link.parts[2]) for link in Path("/proc").glob("[0-9]*/fd/*") if _target(link) in sockets}
+    # A server's children may have inherited it.
+    return min(found)
+
+
 class Peak:
     """The most memory that the process and all that it started had at once, as far as a look now and then sees it."""
 
@@ -53,6 +63,13 @@ class Peak:
     def _watch(self) -> None:
         while not self._ended.wait(_BREATH):
             self.mb = max(self.mb, memory_mb(self._pid))
+
+
+def _target(link: Path) -> str | None:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return None
 
 
 def _ticks(pid: int) -> int:

@@ -18,8 +18,8 @@ from injector import errors
 from injector.model.context import Context
 from injector.rpc.bus import Bus
 from injector.rpc.scope import current_context
+from tests.servers import a_vhost
 
-TRANSPORT_URLS = ["local:///contract"]
 VERSION = "1.2"
 
 
@@ -107,9 +107,13 @@ class Unshown:
         return "hidden"
 
 
-@pytest.fixture(params=TRANSPORT_URLS)
-def url(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@pytest.fixture(scope="module", params=["local", pytest.param("rabbit", marks=pytest.mark.servers)])
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    if request.param == "local":
+        yield "local:///contract"
+    else:
+        with a_vhost() as url:
+            yield url
 
 
 @pytest.fixture
@@ -395,11 +399,13 @@ def test_stopping_drains_what_was_taken(bus: Bus, topic: str) -> None:
 
 def test_a_call_that_races_a_stop_is_answered_or_refused(bus: Bus, topic: str) -> None:
     refusals: list[str] = []
+    # A broker keeps what is sent between two servers until the caller's time is up; inside a process nobody waits.
+    patience = 0.3 if bus.remote else 5.0
 
     def keep_calling() -> int:
         for number in range(10_000):
             try:
-                bus.call(topic, "echo", version="1.0", timeout=5, value=number)
+                bus.call(topic, "echo", version="1.0", timeout=patience, value=number)
             except errors.BusUnavailable as error:
                 refusals.append(error.message)
                 return number
@@ -413,7 +419,9 @@ def test_a_call_that_races_a_stop_is_answered_or_refused(bus: Bus, topic: str) -
             server.stop()
             server.wait()
             assert all(each.result(timeout=10) < 10_000 for each in answered)
-    assert not any("in time" in refusal for refusal in refusals)
+    assert bus.remote or not any("in time" in refusal for refusal in refusals)
+    bus.serve(topic, "host-1", Station())
+    assert bus.call(topic, "echo", version="1.0", value="served again") == "served again"
 
 
 def test_an_idle_server_ends_promptly(bus: Bus, topic: str, ask: Callable[..., Any]) -> None:
@@ -445,15 +453,19 @@ def test_a_thousand_calls_leave_nothing_behind(ask: Callable[..., Any]) -> None:
 
     threads_before, objects_before = thousand()
     threads_after, objects_after = thousand()
-    assert threads_after == threads_before
+    # Over a broker another worker may be started; a leak would be a thousand.
+    assert threads_after - threads_before < 10
     assert objects_after - objects_before < 300
 
 
 def test_timed_out_calls_leave_nothing_behind(bus: Bus, topic: str, station: Station) -> None:
+    # To send a message through a broker takes longer than a millisecond, and what fails then is the connection.
+    calls, patience = (40, 0.05) if bus.remote else (150, 0.001)
+
     def give_up() -> None:
-        for _ in range(150):
+        for _ in range(calls):
             with pytest.raises(errors.BusUnavailable):
-                bus.call(topic, "echo", version="1.0", timeout=0.001, server="host-absent", value=1)
+                bus.call(topic, "echo", version="1.0", timeout=patience, server="host-absent", value=1)
         gc.collect()
 
     give_up()

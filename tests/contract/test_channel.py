@@ -57,7 +57,7 @@ PAYLOAD = a.a_payload(
 
 
 def drive_channel(packer: Packer | None = None, group: int | None = None) -> ConfigDriveChannel:
-    return ConfigDriveChannel(DriveSettings(), VAULT.digest, group, packer)
+    return ConfigDriveChannel(DriveSettings(), VAULT, group, packer)
 
 
 CHANNELS: Mapping[ChannelKind, Callable[[], Channel]] = {
@@ -472,7 +472,7 @@ def test_cloud_init_reads_the_rendered_network(tmp_path: Path, cloud_init: Cloud
     """A family a card: its parser of this format, unlike ifupdown, knows no second stanza of one card."""
     six = a.a_subnet(cidr="2001:db8::/64", gateway="2001:db8::1", dns=("2001:db8::3",))
     instance = a.an_instance(nics=(_card(1, [(a.a_subnet(), "10.0.2.15")]), _card(2, [(six, "2001:db8::15")])))
-    channel = ConfigDriveChannel(DriveSettings(flat_injected=True), VAULT.digest)
+    channel = ConfigDriveChannel(DriveSettings(flat_injected=True), VAULT)
     delivery = a_delivery(tmp_path, instance)
     gathered = replace(delivery, ingredients=channel.gather(delivery))
     receipt = channel.deliver(gathered)

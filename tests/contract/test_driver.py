@@ -294,26 +294,26 @@ def test_a_directory_without_a_guest_is_found_and_destroyed(stage: Stage) -> Non
 # an interrupted boot
 
 
-def test_a_running_guest_with_its_receipt_is_resumed(stage: Stage) -> None:
+def test_a_running_guest_with_its_receipt_is_recalled(stage: Stage) -> None:
     instance = stage.instance()
-    assert stage.driver.resume(instance) is None
+    assert stage.driver.recall(instance) is None
     spawned = stage.spawn(instance)
-    assert stage.driver.resume(instance) == spawned
-    assert stage.driver.resume(replace(instance, attempt=2)) is None
+    assert stage.driver.recall(instance) == spawned
+    assert stage.driver.recall(replace(instance, attempt=2)) is None
 
 
-def test_a_boot_without_receipt_or_not_running_is_not_resumed(stage: Stage) -> None:
+def test_a_boot_without_receipt_or_not_running_is_not_recalled(stage: Stage) -> None:
     instance = stage.instance()
     stage.spawn(instance)
     kept = stage.workspace(instance).delivered.read_bytes()
     for content in (b"", b"{", b"[]", b'{"attempt": 1}', kept.replace(b"Receipt", b"Recipe")):
         stage.workspace(instance).delivered.write_bytes(content)
-        assert stage.driver.resume(instance) is None
+        assert stage.driver.recall(instance) is None
     stage.workspace(instance).delivered.write_bytes(kept)
     if stage.guest_speaks:
         stage.last_word(instance)
     stage.driver.stop(instance)
-    assert stage.driver.resume(instance) is None
+    assert stage.driver.recall(instance) is None
 
 
 # power
@@ -329,6 +329,7 @@ def test_stop_and_start(stage: Stage) -> None:
     assert stage.driver.state(instance.id) is State.STOPPED
     stage.driver.stop(instance)
     assert stage.driver.local() == {instance.id}
+    assert bool(stage.driver.console(instance.id, 1000)) is stage.guest_speaks
     stage.driver.start(instance)
     assert stage.driver.state(instance.id) is State.ACTIVE
     stage.driver.start(instance)

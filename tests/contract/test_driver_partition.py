@@ -14,7 +14,7 @@ from injector.inject.plan import canonical
 from injector.model.facts import Agent
 from injector.model.host import InjectionPolicy
 from injector.model.image import DiskFormat
-from injector.model.instance import Instance
+from injector.model.instance import Instance, State
 from injector.model.payload import InjectedFile, Item, ItemKind, Payload
 from injector.model.plan import ChannelKind
 from injector.model.receipt import Outcome
@@ -153,6 +153,36 @@ def test_a_partition_is_verified_while_its_guest_is_off(stage: Stage, tmp_path: 
     assert len(stage.driver.verify(forged).differences) == 1
     with pytest.raises(NotFound):
         stage.driver.verify(replace(record, receipt=None))
+
+
+def test_the_disk_of_a_suspended_guest_is_its_own(stage: Stage, tmp_path: Path) -> None:
+    """Its memory has what its disk does not have yet."""
+    instance = guest_of(stage, a_root(tmp_path), *ITEMS)
+    spawned = stage.spawn(instance, PAYLOAD)
+    record = replace(instance, plan=spawned.plan, receipt=spawned.receipt, launched_at=a.NOON)
+    stage.driver.suspend(record)
+    with pytest.raises(Conflict, match="stop it first"):
+        stage.driver.verify(record)
+
+
+def test_a_guest_made_again_has_nothing_of_the_partition_before(stage: Stage, tmp_path: Path) -> None:
+    first = guest_of(stage, a_root(tmp_path), *ITEMS)
+    stage.spawn(first, PAYLOAD)
+    other = tmp_path / "other"
+    other.mkdir()
+    image = guest_of(stage, a_root(other, os_release="ID=alpine\nVERSION_ID=3.19\n")).image
+    again = replace(first, attempt=2, image=image, items=(ITEMS[1],), asked_metadata={"role": "db"}, key=None)
+    stage.driver.destroy(first.id)
+    spawned = stage.spawn(again)
+    assert stage.driver.recall(again) == spawned
+    assert {item.name for item in spawned.receipt.items}.isdisjoint({"laptop", "password", "/srv/site/index.html"})
+    stage.hand(again.id, State.STOPPED)
+    there = inside(stage, again, tmp_path)
+    assert '{"role": "db"}' in debugfs(there, "cat /meta.js")
+    assert "ID=alpine" in debugfs(there, "cat /etc/os-release")
+    assert "root:*:" in debugfs(there, "cat /etc/shadow")
+    assert "/srv/" not in debugfs(there, "ls -p /")
+    assert stage.driver.local() == {first.id}
 
 
 def test_a_preview_names_the_files_and_writes_none(stage: Stage, tmp_path: Path) -> None:

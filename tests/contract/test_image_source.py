@@ -5,17 +5,20 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from injector.errors import ImageUnavailable, NoSpace
+from injector.images.http import HttpSource
 from injector.images.source import ImageSource
 from injector.images.store import LocalStore
 from injector.model.image import DiskFormat, Image
 from injector.settings import ImageSettings
 from tests import crafted
+from tests.api_house import TOKEN, ApiHouse
 from tests.builders import an_image
 from tests.outside import FOREIGN
 
@@ -34,13 +37,30 @@ class Case:
 
 def stored(directory: Path, destination: Path, group: int | None) -> Case:
     store = LocalStore(directory / "images", ImageSettings(), group)
-    image = store.put(an_image(disk_format=DiskFormat.RAW, sha256=None), io.BytesIO(CONTENT))
+    image = store.put(an_image(owner="admin", disk_format=DiskFormat.RAW, sha256=None), io.BytesIO(CONTENT))
     return Case(store, image, next(path for path in (directory / "images").iterdir()), destination)
 
 
-@pytest.fixture(params=["shared", "copied", "another file system"])
+@contextmanager
+def served(directory: Path) -> Iterator[Case]:
+    """The store behind an api's REST, for a compute elsewhere."""
+    token = directory / "token"
+    token.write_text(TOKEN + "\n")
+    token.chmod(0o600)
+    with ApiHouse(directory) as house:
+        made = stored(directory, directory / "fetched", None)
+        house.store.add_image(made.image)
+        settings = ImageSettings(api_endpoint=f"http://127.0.0.1:{house.server.port}", token_file=token)
+        yield replace(made, source=HttpSource(settings, pauses=(0.01, 0.01)))
+
+
+@pytest.fixture(params=["shared", "copied", "another file system", "over HTTP"])
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
-    """The local store as its ways of handing out differ: same inode, other group, other device."""
+    """The local store as its ways of handing out differ: same inode, other group, other device; and the api."""
+    if request.param == "over HTTP":
+        with served(tmp_path) as made:
+            yield made
+        return
     if request.param == "another file system":
         elsewhere = Path("/dev/shm") / f"{tmp_path.name}-{os.getpid()}"
         yield stored(tmp_path, elsewhere, None)

@@ -38,7 +38,7 @@ WINDOWS = a.an_image(properties={"os_type": "windows"})
 
 
 def channel(**settings: Any) -> ConfigDriveChannel:
-    return ConfigDriveChannel(DriveSettings(**settings), VAULT.digest)
+    return ConfigDriveChannel(DriveSettings(**settings), VAULT)
 
 
 def a_delivery(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -147,6 +148,14 @@ def faces(back_end: str, name: str) -> bool:
 
 PAIRS = [(back_end, name) for back_end in BACK_ENDS for name in ATTACKS if faces(back_end, name)]
 
+# Of the few, those that an appliance faces by default: a link out, links without end, and what is no file.
+ALWAYS = ("ssh leads to the host's etc", "41 links", "shadow leads to itself", "a FIFO", "descriptors of the worker")
+
+
+def _case(back_end: str, name: str) -> Any:
+    later = back_end == "guestfs" and name not in ALWAYS
+    return pytest.param(back_end, name, marks=pytest.mark.matrix if later else ())
+
 
 @pytest.fixture(scope="module")
 def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
@@ -156,7 +165,7 @@ def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield House(street, send, EMULATED if request.param == "guestfs" else DEADLINE)
 
 
-@pytest.mark.parametrize(("house", "name"), PAIRS, indirect=["house"], scope="module")
+@pytest.mark.parametrize(("house", "name"), [_case(*pair) for pair in PAIRS], indirect=["house"], scope="module")
 def test_an_attack_stays_in_its_guest(house: House, name: str) -> None:
     attack = ATTACKS[name]
     before = house.street.watched()

@@ -73,7 +73,7 @@ class MemoryDoor:
 
 
 def a_channel(*doors: Door, inject_partition: int = -1) -> PartitionChannel:
-    return PartitionChannel(PartitionSettings(), inject_partition, VAULT.digest, doors, clock=lambda: 1_700_000_000.5)
+    return PartitionChannel(PartitionSettings(), inject_partition, VAULT, doors, clock=lambda: 1_700_000_000.5)
 
 
 def a_disk(**changes: Any) -> GuestDisk:

@@ -22,17 +22,19 @@ import pytest
 from injector.api.auth import TokenDoor
 from injector.api.server import ApiServer
 from injector.errors import BusUnavailable, HostError
+from injector.model.payload import Payload
 from injector.model.secret import Secret
 from tests import builders
 from tests.api_house import TOKEN, ApiHouse, api_settings, eventually
 from tests.outside import python
+from tests.worlds import World
 
 MIB = 1024 * 1024
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[ApiHouse]:
-    with ApiHouse(tmp_path) as running:
+def house(tmp_path: Path, world: World) -> Iterator[ApiHouse]:
+    with ApiHouse(tmp_path, world=world) as running:
         yield running
 
 
@@ -266,7 +268,7 @@ def test_bodies_of_another_kind_or_too_large(rest: httpx.Client, house: ApiHouse
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"pause": None}, {"os-start": None, "os-stop": None}, {"reboot": {}}, {"reboot": 1}]
+    "body", [{}, {"shelve": None}, {"os-start": None, "os-stop": None}, {"reboot": {}}, {"reboot": 1}]
 )
 def test_actions_that_are_none(house: ApiHouse, rest: httpx.Client, body: dict[str, Any]) -> None:
     made = boot(house, rest)
@@ -318,8 +320,8 @@ def test_what_the_stock_clients_ask_for(house: ApiHouse, rest: httpx.Client) -> 
 # failures that are not the caller's
 
 
-def test_nobody_below_is_a_503(tmp_path: Path) -> None:
-    with ApiHouse(tmp_path, hosts=False) as house:
+def test_nobody_below_is_a_503(tmp_path: Path, world: World) -> None:
+    with ApiHouse(tmp_path, world=world, hosts=False) as house:
         rest = house.rest()
         house.a_flavor()
         server = {"name": "web", "imageRef": house.an_image().id, "flavorRef": "1", "networks": "none"}
@@ -522,10 +524,36 @@ def test_the_client_boots_with_bytes(house: ApiHouse) -> None:
         eventually(lambda server_id=server["id"]: house.client.show(server_id)["addresses"] == {"lab": []})  # type: ignore[misc]
 
 
+def test_the_client_rebuilds_with_bytes_and_keeps_the_rest(house: ApiHouse) -> None:
+    from injector.rpc import BootOptions, File, RebuildOptions
+
+    options = BootOptions(user_data=b"#!/bin/sh", files=(File("/etc/motd", b"one"),), metadata={"role": "web"})
+    (server,) = house.client.boot("web", house.an_image().id, house.a_flavor().id, options).servers
+    server_id = server["id"]
+
+    def rebuilt(image_id: str | None = None, options: RebuildOptions | None = None) -> Payload:
+        eventually(lambda: house.client.show(server_id)["status"] == "ACTIVE")
+        begun = house.client.rebuild(server_id, image_id, options)
+        assert (begun.server["id"], len(str(begun.admin_password))) == (server_id, 12)
+        return house.vault.unseal(server_id, house.store.payload(server_id))
+
+    same = rebuilt()
+    assert (same.user_data, [file.content for file in same.files]) == (Secret(b"#!/bin/sh"), [Secret(b"one")])
+    other = house.an_image()
+    binary = RebuildOptions(user_data=bytes(range(256)), files=(File("/etc/blob", b"\0\xff", best_effort=True),))
+    changed = rebuilt(other.id, binary)
+    assert (changed.user_data, [file.path for file in changed.files]) == (Secret(bytes(range(256))), ["/etc/blob"])
+    view = house.client.show(server_id)
+    assert (view["image"]["id"], view["metadata"]) == (other.id, {"role": "web"})
+    nothing = RebuildOptions(name="bare", key_name=None, more_keys=(), user_data=None, files=(), metadata={})
+    bare = rebuilt(options=nothing)
+    assert (bare.user_data, bare.files, house.client.show(server_id)["name"]) == (None, (), "bare")
+
+
 def test_json_that_the_wire_test_reads_is_json(house: ApiHouse, rest: httpx.Client) -> None:
     """Every list and document is one that the standard library reads: no NaN, no bare text."""
     boot(house, rest)
     for path in ("/v2.1/servers/detail", "/v2.1/limits", "/v2.1/injector-hosts", "/v2/images", "/v2.1/flavors/detail"):
         assert json.loads(rest.get(path).content)
     with pytest.raises(BusUnavailable):
-        house.bus.call("nobody", "there", version="1.0")
+        house.bus.call("nobody", "there", version="1.0", timeout=0.3)

@@ -21,6 +21,7 @@ from injector.errors import RequestError
 from tests import builders
 from tests.api_house import ApiHouse
 from tests.prompt_compute import PromptCompute
+from tests.worlds import World
 
 ROOM = {"vcpus": 10**9, "memory_mib": 10**9}
 NOBODY = "00000000-0000-4000-8000-000000000000"
@@ -76,9 +77,9 @@ _patiently = settings(
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiHouse]:
+def house(tmp_path_factory: pytest.TempPathFactory, module_world: World) -> Iterator[ApiHouse]:
     directory: Path = tmp_path_factory.mktemp("house")
-    with ApiHouse(directory) as running:
+    with ApiHouse(directory, world=module_world) as running:
         PromptCompute(running.dispatcher, builders.some_host_facts(name="host-1", **ROOM)).start()
         running.a_flavor()
         running.client.create_network({"name": "lab", "injector:kind": "user"})

@@ -21,12 +21,15 @@ from injector.rpc import Client
 from tests import builders, crafted
 from tests.api_house import eventually
 from tests.speakers import Document, Refusal, RestSpeaker, RpcSpeaker, Speaker
+from tests.worlds import World
 
 EVERY_BYTE = bytes(range(256))
 CONFIG = """
 [DEFAULT]
 state_path = {state}
-transport_url = local:///{state.parent.name}
+transport_url = {world.transport_url}
+[database]
+connection = {world.database}
 [api]
 socket = {state}/api.sock
 port = 0
@@ -37,8 +40,8 @@ virt_type = qemu
 
 
 @pytest.fixture
-def conf(tmp_path: Path) -> cfg.ConfigOpts:
-    (tmp_path / "injector.conf").write_text(CONFIG.format(state=tmp_path / "state"))
+def conf(tmp_path: Path, world: World) -> cfg.ConfigOpts:
+    (tmp_path / "injector.conf").write_text(CONFIG.format(state=tmp_path / "state", world=world))
     return cfg.ConfigOpts()
 
 

@@ -17,6 +17,7 @@ from tests.builders import PUBLIC_KEY
 from tests.crafted import qemu_img
 from tests.daemon import Daemon, a_daemon
 from tests.guest_disks import make_ext
+from tests.worlds import World
 
 EVERY_BYTE = bytes(range(256))
 
@@ -48,12 +49,12 @@ class Command:
 
 
 @pytest.fixture(scope="module")
-def daemon() -> Iterator[Daemon]:
+def daemon(module_world: World) -> Iterator[Daemon]:
     options: dict[str, dict[str, Any]] = {
         "DEFAULT": {"shutdown_timeout": 5},
         "libvirt": {"connection_uri": "test:///default", "virt_type": "qemu"},
     }
-    with a_daemon(options) as running:
+    with a_daemon(module_world.with_options(options)) as running:
         running.start()
         yield running
 
@@ -112,6 +113,36 @@ def test_a_boot_with_everything_and_its_whole_life(furnished: Command, tmp_path:
     assert furnished.json("receipt", "web") == receipt
     furnished("delete", "--wait", "web")
     assert "there is no server" in furnished("show", "web", code=Exit.REFUSED).stderr
+
+
+def test_a_guest_stands_still_and_is_made_anew_with_what_it_was_given(furnished: Command, tmp_path: Path) -> None:
+    (tmp_path / "motd").write_text("hello")
+    given = ("--file", f"/etc/motd={tmp_path / 'motd'}", "--meta", "role=web", "--client-token", "life 1")
+    made = furnished.json(*BOOT, "--wait", "life", *given)
+    assert furnished.json(*BOOT, "life", *given)["id"] == made["id"], "the same request makes nothing again"
+    for word, status in (("pause", "PAUSED"), ("unpause", "ACTIVE"), ("suspend", "SUSPENDED"), ("resume", "ACTIVE")):
+        furnished(word, "--wait", "life")
+        assert furnished.json("show", "life")["status"] == status
+    before = {item["kind"]: item["digest"] for item in furnished.json("receipt", "life")["items"]}
+    anew = furnished.json("rebuild", "--wait", "life", "--no-meta")
+    assert (anew["id"], anew["status"], anew["host"]) == (made["id"], "ACTIVE", made["host"])
+    assert anew["admin_pass"] not in (None, made["admin_pass"])
+    after = {item["kind"]: item["digest"] for item in furnished.json("receipt", "life")["items"]}
+    assert before.keys() - after.keys() == {"metadata"}
+    assert after["file"] == before["file"]
+    furnished("delete", "--wait", "life")
+
+
+def test_a_disabled_host_is_given_no_guests(furnished: Command) -> None:
+    (name,) = (host["Name"] for host in furnished.json("host", "list"))
+    furnished("host", "disable", "--reason", "a fan", name)
+    try:
+        host = furnished.json("host", "show", name)
+        assert (host["enabled"], host["disabled_reason"], host["state"]) == (False, "a fan", "up")
+        assert "disabled" in furnished(*BOOT, "nobody", code=Exit.UNREACHABLE).stderr
+        assert "alive" in furnished("host", "evacuate", "--yes-it-is-dead", name, code=Exit.REFUSED).stderr
+    finally:
+        furnished("host", "enable", name)
 
 
 def test_the_phases_are_told_one_a_line_with_their_times(furnished: Command) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.api_house import eventually
 from tests.daemon import Daemon, a_daemon_without_guests, b64
+from tests.worlds import World
 
 
 @pytest.fixture
-def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    with a_daemon_without_guests(tmp_path_factory.mktemp("image")) as running:
+def daemon(tmp_path: Path, world: World) -> Iterator[Daemon]:
+    with a_daemon_without_guests(tmp_path, world.with_options({})) as running:
         yield running
 
 

@@ -5,22 +5,31 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import pytest
 
 from injector.db import Store, open_store
 from injector.dispatcher.manager import DispatcherManager
-from injector.errors import BusUnavailable, Conflict, GuestUnreadable, NoHost, NotFound, Undeliverable
+from injector.errors import (
+    BusUnavailable,
+    Conflict,
+    GuestUnreadable,
+    NoHost,
+    NotFound,
+    StaleError,
+    Undeliverable,
+)
 from injector.model.boot import BootRequest, NicOrder
 from injector.model.facts import Agent
-from injector.model.host import InjectionPolicy
+from injector.model.host import HostRecord, InjectionPolicy
 from injector.model.instance import Fault, State, Step
 from injector.model.payload import ItemKind
 from injector.model.plan import Carriage, ChannelKind
 from injector.model.report import Entering, Failed, Launched, Settled
 from injector.settings import DispatcherSettings
 from tests import builders
+from tests.ages import let_time_pass
 
 CONTEXT = builders.a_context()
 NETWORK = builders.a_network(forwards=(22,))
@@ -41,8 +50,8 @@ class Bell:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+def store(fresh_database: str) -> Iterator[Store]:
+    opened = open_store(fresh_database, migrate=False)
     opened.add_network(NETWORK)
     for name in ("a", "b"):
         opened.save_host(builders.some_host_facts(name=name))
@@ -57,7 +66,7 @@ def bell() -> Bell:
 
 @pytest.fixture
 def dispatcher(store: Store, bell: Bell) -> DispatcherManager:
-    return DispatcherManager(store, bell, DispatcherSettings(ring_interval=0.05))
+    return DispatcherManager(store, bell, DispatcherSettings())
 
 
 def _request(number: int = 1, **changes: object) -> BootRequest:
@@ -78,14 +87,15 @@ def test_a_request_becomes_a_record_with_claims_and_a_ring(
     assert instance.step is Step.SCHEDULE
 
 
-def test_a_bus_that_is_down_loses_nothing(dispatcher: DispatcherManager, bell: Bell) -> None:
+def test_a_bus_that_is_down_loses_nothing(dispatcher: DispatcherManager, store: Store, bell: Bell) -> None:
     bell.broken = True
     (instance,) = dispatcher.build(CONTEXT, (_request(),), 1)
     bell.broken = False
-    dispatcher.ring_silent()
+    dispatcher.patrol.ring_silent()
     assert bell.rung == []
-    time.sleep(0.06)
-    dispatcher.ring_silent()
+    let_time_pass(store)
+    store.host_alive("a")
+    dispatcher.patrol.ring_silent()
     assert bell.rung == [("a", instance.id)]
 
 
@@ -144,6 +154,36 @@ def test_a_host_whose_operator_names_a_partition_that_is_not_there_is_passed_ove
         dispatcher.place(CONTEXT, request)
 
 
+def test_a_host_of_a_rare_kind_is_found_without_a_look_at_all_others(
+    dispatcher: DispatcherManager, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(100):
+        store.save_host(builders.some_host_facts(name=f"common-{number}"))
+    store.save_host(builders.some_host_facts(name="rare", arch="aarch64"))
+    looked_at: list[str] = []
+    candidates = store.candidates
+
+    def spied(*arguments: Any, **named: Any) -> tuple[HostRecord, ...]:
+        found = candidates(*arguments, **named)
+        looked_at.extend(host.facts.name for host in found)
+        return found
+
+    monkeypatch.setattr(store, "candidates", spied)
+    image = builders.an_image(properties={"hw_architecture": "aarch64"})
+    (instance,) = dispatcher.build(CONTEXT, (_request(image=image),), 1)
+    assert instance.host == "rare"
+    with pytest.raises(NoHost, match="riscv64"):
+        dispatcher.build(CONTEXT, (_request(2, image=replace(image, properties={"hw_architecture": "riscv64"})),), 1)
+    assert len(looked_at) < 20
+
+
+def test_a_batch_is_given_as_many_hosts_as_it_needs(dispatcher: DispatcherManager, store: Store) -> None:
+    for number in range(100):
+        store.save_host(builders.some_host_facts(name=f"c{number:03d}"))
+    made = dispatcher.build(CONTEXT, tuple(_request(number, nics=()) for number in range(1, 91)), 90)
+    assert len({instance.host for instance in made}) == 90
+
+
 def test_a_host_that_fails_is_followed_by_the_next_and_then_by_an_error(
     dispatcher: DispatcherManager, store: Store, bell: Bell
 ) -> None:
@@ -188,9 +228,13 @@ def test_a_taken_port_is_replaced_on_the_record(dispatcher: DispatcherManager, s
     assert found.host_port != taken.host_port
     assert store.instance(instance.id).forwards == (found,)
     assert store.claims().forwards == {"a": frozenset({found.host_port})}
+    assert dispatcher.reforward("a", instance.id, 1, taken) == found
+    with pytest.raises(StaleError):
+        dispatcher.reforward("a", instance.id, 2, found)
 
 
-def test_the_patrol_rings_by_itself(dispatcher: DispatcherManager, bell: Bell) -> None:
+def test_the_patrol_rings_by_itself(store: Store, bell: Bell) -> None:
+    dispatcher = DispatcherManager(store, bell, DispatcherSettings(ring_interval=0.05))
     bell.broken = True
     dispatcher.build(CONTEXT, (_request(),), 1)
     bell.broken = False

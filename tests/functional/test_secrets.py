@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from oslo_config import cfg
 
+from injector.errors import BusUnavailable
+from injector.rpc.bus import Bus
 from tests.daemon import Daemon, a_daemon_without_guests, b64
+from tests.traces import traces
 
 # Short enough to be guessed, rare enough to be found.
 PASSWORD, FILE, USER_DATA = "tr0ub4dor", b"zw1tterwolf", b"#!/bin/sh\n# qu1ckbrownfox\n"
@@ -33,13 +36,6 @@ def asked(daemon: Daemon) -> dict[str, Any]:
         "user_data": b64(USER_DATA),
         "personality": [{"path": "/etc/word", "contents": b64(FILE)}],
     }
-
-
-def traces(secret: bytes) -> set[bytes]:
-    """What would give it away: the secret itself, in the usual clothes, and every digest anybody could make of it."""
-    digests = (hashlib.new(name, secret) for name in ("md5", "sha1", "sha256", "sha512"))
-    spelled = {secret, secret.hex().encode(), base64.b64encode(secret).rstrip(b"=")[:-1], secret[::-1]}
-    return spelled | {digest.hexdigest().encode() for digest in digests}
 
 
 def test_nothing_shown_logged_or_stored_in_the_open_tells_a_secret(daemon: Daemon) -> None:
@@ -65,3 +61,10 @@ def test_one_secret_has_another_digest_in_every_preview_and_on_every_server(daem
         daemon.wait_for_status(made, "ACTIVE")
         digests += [item["digest"] for item in daemon.receipt(made)["items"] if item["kind"] == "user_data"]
     assert len(digests) == len(set(digests)) == 4
+
+
+@pytest.mark.parametrize("mark", "/#?")
+def test_a_broker_password_that_breaks_its_url_is_not_quoted(mark: str) -> None:
+    with pytest.raises(BusUnavailable, match="%-encoded") as refusal:
+        Bus.open(cfg.ConfigOpts(), f"rabbit://injector:{PASSWORD}{mark}rest@broker:5672/")
+    assert PASSWORD not in "".join([str(refusal.value.detail), *traceback.format_exception(refusal.value)])

@@ -1,14 +1,31 @@
-"""What a daemon has on its host: domains, directories, processes, claims. Empty is what a failed boot must leave."""
+"""What a daemon has on its host: domains, files, saved memory, processes, claims. A failed boot leaves none of it."""
 
 from __future__ import annotations
 
 import os
-import sqlite3
+import signal
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tests.daemon import Daemon
+import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    from tests.daemon import Daemon
+
+
+@dataclass(frozen=True)
+class Seat:
+    """One libvirtd: where it is asked, and where it keeps the memory of suspended guests."""
+
+    uri: str
+    saves: Path
+
+
+MACHINE = Seat("qemu:///system", Path("/var/lib/libvirt/qemu/save"))
 
 
 @dataclass(frozen=True)
@@ -17,33 +34,69 @@ class Leftovers:
 
     domains: frozenset[str]
     directories: frozenset[str]
+    saved: frozenset[str]
     emulators: frozenset[str]
     claims: frozenset[tuple[str, str]]
 
 
 def of(daemon: Daemon) -> Leftovers:
-    return Leftovers(_domains(daemon), _directories(daemon), _emulators(daemon), _claims(daemon))
+    found = of_host(daemon.state)
+    return replace(found, claims=claims(f"sqlite:///file:{daemon.state}/injector.sqlite?mode=ro&uri=true"))
 
 
-NOTHING = Leftovers(frozenset(), frozenset(), frozenset(), frozenset())
+NOTHING = Leftovers(frozenset(), frozenset(), frozenset(), frozenset(), frozenset())
+
+# libvirt writes the description of the domain before its memory.
+_DESCRIPTION = 64 * 1024
 
 
-def _domains(daemon: Daemon) -> frozenset[str]:
-    names = subprocess.run(["virsh", "list", "--all", "--uuid"], capture_output=True, text=True, check=True).stdout
-    described = (_xml(name) for name in names.split())
-    return frozenset(xml for xml in described if str(daemon.state) in xml)
+def of_host(state: Path, libvirt: Seat = MACHINE) -> Leftovers:
+    """What there is of the guests of one state directory; the claims are the database's business."""
+    return Leftovers(domains(state, libvirt), directories(state), saved(state, libvirt), emulators(state), frozenset())
 
 
-def _xml(uuid: str) -> str:
+def domains(state: Path, libvirt: Seat = MACHINE) -> frozenset[str]:
+    names = subprocess.run(
+        _virsh(libvirt, "list", "--all", "--uuid"), capture_output=True, text=True, check=True
+    ).stdout
+    described = (_xml(libvirt, name) for name in names.split())
+    return frozenset(xml for xml in described if _mentions(xml, state))
+
+
+def _virsh(libvirt: Seat, *words: str) -> list[str]:
+    return ["virsh", "--connect", libvirt.uri, *words]
+
+
+def _mentions(text: str, state: Path) -> bool:
+    """Not that of rig-10 for rig-1's."""
+    return f"{state}/" in text
+
+
+def _xml(libvirt: Seat, uuid: str) -> str:
     # A domain of somebody else may go between the list and this.
-    return subprocess.run(["virsh", "dumpxml", uuid], capture_output=True, text=True, check=False).stdout
+    return subprocess.run(_virsh(libvirt, "dumpxml", uuid), capture_output=True, text=True, check=False).stdout
 
 
-def _directories(daemon: Daemon) -> frozenset[str]:
-    return frozenset(entry.name for entry in (daemon.state / "instances").iterdir())
+def directories(state: Path) -> frozenset[str]:
+    instances = state / "instances"
+    return frozenset(entry.name for entry in instances.iterdir()) if instances.exists() else frozenset()
 
 
-def _emulators(daemon: Daemon) -> frozenset[str]:
+def saved(state: Path, libvirt: Seat = MACHINE) -> frozenset[str]:
+    """The memory of suspended guests, by the file's name."""
+    files = libvirt.saves.glob("*.save")
+    return frozenset(file.name for file in files if _mentions(_beginning(file), state / "instances"))
+
+
+def _beginning(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(_DESCRIPTION).decode(errors="replace")
+    except FileNotFoundError:
+        return ""  # somebody else's, who has resumed
+
+
+def emulators(state: Path) -> frozenset[str]:
     found = set()
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
@@ -51,32 +104,49 @@ def _emulators(daemon: Daemon) -> frozenset[str]:
                 command = (process / "cmdline").read_bytes().decode(errors="replace")
             except OSError:
                 continue
-            if str(daemon.state / "instances") in command and "qemu" in command:
+            if _mentions(command, state / "instances") and "qemu" in command:
                 found.add(process.name)
     return frozenset(found)
 
 
-def _claims(daemon: Daemon) -> frozenset[tuple[str, str]]:
-    connection = sqlite3.connect(f"file:{daemon.state}/injector.sqlite?mode=ro", uri=True)
-    try:
+def claims(url: str) -> frozenset[tuple[str, str]]:
+    """The table and the instance of each, in the database behind an SQLAlchemy URL."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
         return frozenset(
             (table, str(row[0]))
             for table in ("ports", "addresses", "forwards")
-            for row in connection.execute(f"SELECT instance_id FROM {table}")
+            for row in connection.execute(sa.text(f"SELECT instance_id FROM {table}"))
         )
-    finally:
-        connection.close()
 
 
 def of_injection(daemon: Daemon) -> frozenset[str]:
-    """What partition injection could leave behind, by name: mounts, loop devices, and processes that are neither the
-    daemon's nor a guest's but have its files open or in their words, exports among them."""
-    state = str(daemon.state)
-    mounts = (line for line in Path("/proc/self/mounts").read_text().splitlines() if state in line)
+    """As ``injection``, for a daemon that runs."""
+    return injection(daemon.state, [daemon.pid])
+
+
+def injection(state: Path, services: Sequence[int]) -> frozenset[str]:
+    """What partition injection could leave behind, by name: mounts, loop devices, and processes that are neither of
+    the services (pids) nor a guest's but have their files open or in their words, exports among them."""
+    mounts = Path("/proc/self/mounts").read_text().splitlines()
     loops = (file.read_text().strip() for file in Path("/sys/block").glob("loop*/loop/backing_file"))
-    own = {str(pid) for pid in descendants(daemon.pid)} | _emulators(daemon)
+    own = {str(pid) for service in services for pid in descendants(service)} | emulators(state)
     strangers = (_words(entry) for entry in Path("/proc").iterdir() if entry.name.isdigit() and entry.name not in own)
-    return frozenset((*mounts, *(loop for loop in loops if state in loop), *(it for it in strangers if state in it)))
+    return frozenset(found for found in (*mounts, *loops, *strangers) if _mentions(found, state))
+
+
+def remove_domains(state: Path, libvirt: Seat = MACHINE) -> None:
+    """After a test that failed: its guests would run on. Those that libvirt does not end are ended without it."""
+    listed = subprocess.run(_virsh(libvirt, "list", "--all", "--uuid"), capture_output=True, text=True, check=False)
+    for uuid in listed.stdout.split():
+        if _mentions(_xml(libvirt, uuid), state):
+            subprocess.run(_virsh(libvirt, "destroy", uuid), capture_output=True, check=False)
+            subprocess.run(
+                _virsh(libvirt, "undefine", "--nvram", "--managed-save", uuid), capture_output=True, check=False
+            )
+    for pid in emulators(state):
+        with suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
 
 
 def descendants(pid: int) -> list[int]:
@@ -107,6 +177,12 @@ class Born:
 def family(pid: int) -> list[Born]:
     """The process and its descendants, to be asked later."""
     return [Born(one, fields[19]) for one in descendants(pid) if (fields := _stat(one))]
+
+
+def alive(pid: int) -> bool:
+    """Whether there is such a process, not yet ended."""
+    fields = _stat(pid)
+    return bool(fields) and fields[0] not in "ZX"
 
 
 def _stat(pid: int) -> list[str]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ import pytest
 from tests.daemon import Daemon, a_daemon, b64
 from tests.system.conftest import GUESTS, House
 from tests.system.logins import over_ssh, said_at_the_console
+from tests.system.test_drives import generations, reboot, refresh
+
+pytestmark = pytest.mark.timeout(900)
 
 BINARY = bytes(range(256)) * 16
 TEXT = "hello from the host\n"
@@ -59,21 +63,42 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def confirmation(console: str) -> Any:
-    return json.loads(console.partition("CONFIRMATION ")[2].partition(" END")[0])
+    """Of the last boot that made one."""
+    return json.loads(console.rpartition("CONFIRMATION ")[2].partition(" END")[0])
 
 
-@pytest.fixture(params=[("q35", "iso9660"), ("pc", "vfat")], ids="-".join)
-def kind(request: pytest.FixtureRequest) -> tuple[str, str]:
-    """The machine, and the format of the drive."""
+@dataclass(frozen=True)
+class Judge:
+    """A Debian guest that has said how its first boot went."""
+
+    daemon: Daemon
+    server: Any
+    key: Path
+    drive_format: str
+
+    @property
+    def id(self) -> str:
+        return str(self.server["id"])
+
+    def told(self, command: str) -> str:
+        return over_ssh(self.server, self.key, command)
+
+
+KINDS = [("q35", "iso9660"), pytest.param(("pc", "vfat"), marks=pytest.mark.matrix)]
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=["q35-iso9660", "pc-vfat"])
+def judge(request: pytest.FixtureRequest, key: Path) -> Iterator[Judge]:
+    """By the machine, and the format of the drive."""
     machine, drive_format = request.param
-    return machine, drive_format
-
-
-@pytest.fixture
-def daemon(kind: tuple[str, str]) -> Iterator[Daemon]:
-    with a_daemon({"DEFAULT": {"config_drive_format": kind[1]}, "libvirt": {"shutdown_timeout": 15}}) as running:
-        running.start()
-        yield running
+    options = {"DEFAULT": {"config_drive_format": drive_format}, "libvirt": {"shutdown_timeout": 15}}
+    with a_daemon(options) as daemon:
+        daemon.start()
+        server_id = boot_the_judge(daemon, key, machine)
+        server = daemon.wait_for_guest(server_id, "done", "degraded", "error", seconds=400)
+        complaint = daemon.console(server_id).partition("COMPLAINT")[2][:300]
+        assert server["injector:guest"]["state"] == "done", (complaint, server["injector:guest"])
+        yield Judge(daemon, server, key, drive_format)
 
 
 def a_subnet(cidr: str, prefix: str, **more: Any) -> dict[str, Any]:
@@ -106,28 +131,33 @@ def boot_the_judge(daemon: Daemon, key: Path, machine: str) -> str:
     )
 
 
-def test_what_was_asked_is_what_the_guest_has(daemon: Daemon, key: Path, kind: tuple[str, str]) -> None:
-    machine, drive_format = kind
-    server_id = boot_the_judge(daemon, key, machine)
-    server = daemon.wait_for_guest(server_id, "done", "degraded", "error", seconds=400)
-    complaint = daemon.console(server_id).partition("COMPLAINT")[2][:300]
-    assert server["injector:guest"]["state"] == "done", (complaint, server["injector:guest"])
-    assert confirmation(daemon.console(server_id)) == {
+def test_what_was_asked_is_what_the_guest_has(judge: Judge) -> None:
+    assert confirmation(judge.daemon.console(judge.id)) == {
         "hostname": "judge",
         "text": [hashlib.sha256(TEXT.encode()).hexdigest(), "0o660", 0],
         "binary": [hashlib.sha256(BINARY).hexdigest(), "0o660", 0],
-        "key": key.with_suffix(".pub").read_text().split()[1],
+        "key": judge.key.with_suffix(".pub").read_text().split()[1],
         "meta": {"role": "webservers", "essential": "false"},
-        "drive": drive_format,
+        "drive": judge.drive_format,
         "addresses": ["10.0.2.50/24", "fd00:5ca1::50/64"],
     }
-    assert over_ssh(server, key, "sudo cat /etc/motd.injected") == TEXT
+    assert judge.told("sudo cat /etc/motd.injected") == TEXT
     words = ("login:", "root"), ("assword:", PASSWORD), ("# ", "id; echo END OF ''DIALOGUE")
-    assert "uid=0(root)" in said_at_the_console(server_id, *words)
-    daemon.delete(server_id)
-    daemon.wait_until_gone(server_id)
+    assert "uid=0(root)" in said_at_the_console(judge.id, *words)
 
 
+def test_with_another_identity_everything_is_done_again(judge: Judge) -> None:
+    daemon, host_key = judge.daemon, "sha256sum </etc/ssh/ssh_host_ed25519_key.pub"
+    before = judge.told(host_key)
+    refresh(daemon, judge.id, "databases", policy="new-id")
+    assert reboot(daemon, judge.id)["injector:guest"]["state"] == "done"
+    assert confirmation(daemon.console(judge.id))["meta"] == {"role": "databases", "essential": "false"}
+    identity = generations(daemon, judge.id)[1]["uuid"]
+    assert judge.told("sudo cat /var/lib/cloud/data/instance-id").strip() == identity != judge.id
+    assert judge.told(host_key) != before
+
+
+@pytest.mark.matrix
 def test_a_guest_that_cannot_see_its_drive_says_so(house: House) -> None:
     daemon = house.daemon
     image = daemon.add_image(

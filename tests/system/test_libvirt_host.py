@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -18,18 +19,23 @@ from pathlib import Path
 import pytest
 
 from injector.errors import HypervisorDown, HypervisorRefused
+from injector.images.cache import BaseCache
 from injector.model.guest import GuestState
 from injector.model.host import InjectionPolicy, Verdict
-from injector.model.instance import State
+from injector.model.instance import State, Step
 from injector.model.payload import ItemKind
 from injector.model.secret import Secret
 from injector.settings import LibvirtSettings
+from injector.virt.driver import Asks, Order
 from injector.virt.libvirt import kvm
 from injector.virt.libvirt.domain import domain_xml
+from injector.virt.libvirt.driver import LibvirtDriver
+from injector.virt.libvirt.ears import Ears
 from injector.virt.libvirt.host import Host
 from tests import builders as a
 from tests.hypervisors import GUESTS, STATE_ROOT, Stage, on_qemu
 from tests.reach import a_seat_for_anybody
+from tests.system.test_trouble import fill, small_disk
 from tests.unit.test_domain_xml import BLUEPRINTS
 
 LIBVIRTD = Path("/var/run/libvirt/libvirt-sock")
@@ -172,6 +178,158 @@ def test_many_threads_share_one_connection(proxy: Proxy, directory: Path) -> Non
         thread.join()
     assert len(proxy._pairs) == 1
     host.close()
+
+
+# listening
+
+
+class Hearing:
+    """Somebody who listens through a proxy: what was heard, and how often something may have been missed."""
+
+    def __init__(self, host: Host) -> None:
+        self.heard: list[tuple[str, State | None]] = []
+        self.missed = 0
+        self.ears = Ears(host, lambda domain_id, state: self.heard.append((domain_id, state)), self._miss)
+        self.ears.open()
+
+    def _miss(self) -> None:
+        self.missed += 1
+
+
+@pytest.fixture
+def hearing(proxy: Proxy, directory: Path) -> Iterator[Hearing]:
+    host = Host(proxy.uri, QUICK, str(directory))
+    hearing = Hearing(host)
+    yield hearing
+    hearing.ears.close()
+    host.close()
+
+
+def something_happens(host: Host, directory: Path) -> str:
+    """A domain is defined, and undefined again."""
+    blueprint = BLUEPRINTS["plain"]
+    instance = replace(blueprint.instance, id=str(uuid.uuid4()))
+    host.define(domain_xml(replace(blueprint, instance=instance, home=str(directory)))).undefine()
+    return instance.id
+
+
+def hears(hearing: Hearing, host: Host, directory: Path) -> bool:
+    happened = (something_happens(host, directory), None)
+    wait_until(lambda: happened in hearing.heard)
+    return hearing.heard.count(happened) == 1
+
+
+def test_who_listens_hears_again_after_a_restart_of_libvirtd(
+    hearing: Hearing, proxy: Proxy, host: Host, directory: Path
+) -> None:
+    """Without anybody asking it anything, however often."""
+    assert hears(hearing, host, directory)
+    for times in (1, 2, 3):
+        proxy.hang_up()
+        wait_until(lambda times=times: hearing.missed == times)  # type: ignore[misc]
+        assert hears(hearing, host, directory)
+    assert hearing.missed == 3
+
+
+def test_who_listens_hears_again_when_libvirtd_was_away_for_a_while(
+    hearing: Hearing, proxy: Proxy, host: Host, directory: Path
+) -> None:
+    proxy.close()
+    proxy.path.unlink()
+    something_happens(host, directory)
+    time.sleep(1.5)
+    assert (hearing.heard, hearing.missed) == ([], 0)
+    back = Proxy(proxy.path)
+    wait_until(lambda: hearing.missed == 1)
+    assert hears(hearing, host, directory)
+    back.close()
+
+
+def test_who_listens_hears_again_after_a_libvirtd_that_hung(
+    hearing: Hearing, proxy: Proxy, host: Host, directory: Path
+) -> None:
+    """Nobody asks it anything, and nobody hangs up: it is missed because it does not answer."""
+    proxy.frozen.set()
+    wait_until(lambda: len(proxy._pairs) > 1, 6 * QUICK)
+    proxy.frozen.clear()
+    wait_until(lambda: hearing.missed == 1, 6 * QUICK)
+    assert hears(hearing, host, directory)
+
+
+def test_who_listens_before_libvirtd_is_there_hears_when_it_is(host: Host, directory: Path) -> None:
+    waiting = Host(f"qemu+unix:///system?socket={directory}/sock", QUICK, str(directory))
+    hearing = Hearing(waiting)
+    late = Proxy(directory / "sock")
+    wait_until(lambda: hearing.missed == 1)
+    assert hears(hearing, host, directory)
+    hearing.ears.close()
+    waiting.close()
+    late.close()
+
+
+def test_a_closed_host_leaves_no_connection_behind(proxy: Proxy, directory: Path) -> None:
+    """One whose events were heard has those who hear them in its hands, and would stay open."""
+    host = Host(proxy.uri, QUICK, str(directory))
+    hearing = Hearing(host)
+    near = proxy._pairs[0][0]
+    hearing.ears.close()
+    host.close()
+    wait_until(lambda: ended(near))
+
+
+def ended(near: socket.socket) -> bool:
+    """Whether the far side has hung up; the proxy's own thread may have taken its last word."""
+    near.setblocking(False)
+    try:
+        return near.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+
+
+def test_every_local_guest_is_heard_after_a_restart_of_libvirtd(stage: Stage, proxy: Proxy) -> None:
+    instance = stage.instance()
+    stage.spawn(instance)
+    heard: list[str] = []
+    own = Host(proxy.uri, QUICK, str(stage.settings.instances_dir))
+    asks = Asks(stage.ports, stage.records, stage.records.keep_facts)
+    cache = BaseCache(stage.settings.base_dir, stage.shelf)
+    driver = LibvirtDriver(own, stage.settings, a.a_vault(), cache, None, asks)
+    driver.listen(heard.append)
+    proxy.hang_up()
+    wait_until(lambda: heard == [instance.id])
+    stage.driver.reboot(instance, hard=True)
+    wait_until(lambda: len(heard) > 1)
+    driver.close()
+    own.close()
+
+
+# a disk that is full
+
+
+WRITE = b"#!/bin/sh\ndd if=/dev/urandom of=/dev/vda bs=1M seek=4 count=10 && sync && echo written\n"
+
+
+def test_a_guest_whose_disk_is_full_is_paused_and_goes_on_when_there_is_room(stage: Stage) -> None:
+    place = stage.settings.instances_dir
+    heard: list[str] = []
+    stage.driver.listen(heard.append)
+    with small_disk(place, 64):
+        instance = stage.instance(items=(a.an_item(ItemKind.USER_DATA, "user_data"),))
+        ballast: list[Path] = []
+
+        def enter(step: Step) -> None:
+            if step is Step.START:
+                ballast.append(fill(place, 2 * 1024**2))
+
+        stage.driver.spawn(Order(instance, a.a_payload(user_data=Secret(WRITE))), enter)
+        wait_until(lambda: instance.id in heard, 60.0)
+        assert stage.driver.state(instance.id) is State.PAUSED
+        ballast.pop().unlink()
+        stage.driver.unpause(instance)
+        stage.last_word(instance)
+        assert b"written" in stage.driver.console(instance.id, 100_000)
+        assert stage.driver.state(instance.id) is State.ACTIVE
+        stage.driver.destroy(instance.id)
 
 
 # what libvirt itself says to our domains

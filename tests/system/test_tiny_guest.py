@@ -68,7 +68,7 @@ def served(house: House) -> Any:
         user_data=b64(SERVE),
         adminPass="correct horse",
     )
-    daemon.wait_for_guest(server_id, "done", seconds=60)
+    daemon.wait_for_guest(server_id, "done", seconds=240)
     yield server_id
     daemon.delete(server_id)
     daemon.wait_until_gone(server_id)
@@ -119,13 +119,13 @@ def test_the_drive_is_the_same_and_the_forward_works_again_after(house: House, s
     before = drive(daemon, served)
     if action == "stop and start":
         daemon.act(served, {"os-stop": None})
-        daemon.wait_for_status(served, "SHUTOFF", seconds=60)
+        daemon.wait_for_status(served, "SHUTOFF", seconds=240)
         assert daemon.server(served)["injector:guest"]["state"] in ("unknown", "done")
         daemon.act(served, {"os-start": None})
     else:
         daemon.act(served, {"reboot": {"type": action.partition(" ")[0].upper()}})
-    server = daemon.wait_for_status(served, "ACTIVE", seconds=90)
-    daemon.wait_for_guest(served, "done", seconds=60)
+    server = daemon.wait_for_status(served, "ACTIVE", seconds=240)
+    daemon.wait_for_guest(served, "done", seconds=240)
     assert drive(daemon, served) == before
     assert json.loads(fetch(forward(server), "openstack/latest/meta_data.json"))["uuid"] == served
 
@@ -144,7 +144,7 @@ def test_a_port_held_by_a_stranger_is_replaced(house: House) -> None:
     server_id = daemon.boot(house.tiny, "moved", networks=[{"uuid": house.network}], user_data=b64(SERVE))
     port = forward(daemon.wait_for_status(server_id, "ACTIVE"))
     daemon.act(server_id, {"os-stop": None})
-    daemon.wait_for_status(server_id, "SHUTOFF", seconds=60)
+    daemon.wait_for_status(server_id, "SHUTOFF", seconds=240)
     with socket.socket() as stranger:
         stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         stranger.bind(("127.0.0.1", port))
@@ -162,7 +162,7 @@ def test_a_guest_reaches_the_api_and_gets_401_without_the_token(house: House) ->
     port = next(int(line.rpartition(":")[2]) for line in daemon.addresses() if line.startswith("http://127.0.0.1"))
     script = f"#!/bin/sh\ntimeout 5 wget -O - http://10.0.2.2:{port}/v2.1/servers 2>&1\n"
     server_id = daemon.boot(house.tiny, "asker", networks=[{"uuid": house.network}], user_data=b64(script))
-    daemon.wait_for_guest(server_id, "done", seconds=60)
+    daemon.wait_for_guest(server_id, "done", seconds=240)
     assert "HTTP/1.1 401" in daemon.console(server_id)
     daemon.delete(server_id)
     daemon.wait_until_gone(server_id)
@@ -181,7 +181,7 @@ def test_every_machine_shows_its_drive(house: House, machine: str, bus: str) -> 
     daemon = house.daemon
     image = variant(house, hw_machine_type=machine, hw_cdrom_bus=bus)
     server_id = daemon.boot(image, "look", user_data=b64("#!/bin/sh\ntrue\n"))
-    server = daemon.wait_for_guest(server_id, "done", "error", seconds=60)
+    server = daemon.wait_for_guest(server_id, "done", "error", seconds=240)
     assert server["injector:guest"]["state"] == "done", server["injector:guest"]
     assert server["injector:plan"]["drive_bus"] == bus
     assert server["injector:plan"]["medium_changes_live"] is (bus == "scsi")
@@ -193,7 +193,7 @@ def test_a_drive_that_the_guest_cannot_see_is_not_claimed(house: House) -> None:
     daemon = house.daemon
     image = variant(house, hw_machine_type="q35", hw_cdrom_bus="sata")
     server_id = daemon.boot(image, "blind", user_data=b64("#!/bin/sh\ntrue\n"))
-    guest = daemon.wait_for_guest(server_id, "done", "error", seconds=60)["injector:guest"]
+    guest = daemon.wait_for_guest(server_id, "done", "error", seconds=240)["injector:guest"]
     assert guest["state"] == "error"
     assert "config-2" in guest["detail"]
     assert "witnessed" not in json.dumps(daemon.receipt(server_id))
@@ -239,7 +239,7 @@ def test_owners_and_modes(house: House) -> None:
     daemon.wait_until_gone(first)
     check_owners(daemon, second)
     daemon.act(second, {"os-stop": None})
-    daemon.wait_for_status(second, "SHUTOFF", seconds=60)
+    daemon.wait_for_status(second, "SHUTOFF", seconds=240)
     check_owners(daemon, second)
     daemon.delete(second)
     daemon.wait_until_gone(second)

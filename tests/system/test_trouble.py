@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.daemon import Daemon, a_daemon, b64
 from tests.system import leftovers
-from tests.system.conftest import House, add_tiny, furnish
+from tests.system.conftest import House, furnish
 
 LIBVIRT_SOCKET = "/run/libvirt/libvirt-sock"
 
@@ -106,12 +106,19 @@ def test_libvirtd_down_ends_in_error_and_leaves_nothing(tmp_path: Path) -> None:
         assert leftovers.of(daemon) == leftovers.NOTHING
 
 
+SAID = 1100  # MiB: what a host must have to be given the tiny guest, and a little
+
+
 @contextmanager
-def small_disk(path: Path, size: str) -> Iterator[None]:
-    path.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0711", "tmpfs", path], check=True)
+def small_disk(path: Path, size: int) -> Iterator[None]:
+    """Large enough for a guest, as it says; ``size`` MiB of it are left, the rest is a file without a name."""
+    path.mkdir(mode=0o711, parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SAID}M,mode=0711", "tmpfs", path], check=True)
     try:
-        yield
+        with (path / "filler").open("wb") as filler:
+            os.posix_fallocate(filler.fileno(), 0, (SAID - size) * 1024**2)
+            (path / "filler").unlink()
+            yield
     finally:
         subprocess.run(["umount", path], check=True)
 
@@ -129,10 +136,10 @@ def test_a_full_disk_ends_in_error_and_leaves_nothing() -> None:
     """The disk of the guests is full, the database's is not."""
     with a_daemon() as daemon, ExitStack() as small:
         daemon.state.mkdir(mode=0o711)
-        small.enter_context(small_disk(daemon.state / "instances", "8M"))
+        small.enter_context(small_disk(daemon.state / "instances", 8))
         daemon.start()
         daemon.add_flavor("1", ram=128)
-        tiny = add_tiny(daemon)
+        tiny = daemon.add_tiny()
         (daemon.state / "instances").chmod(0o711)
         ballast = fill(daemon.state / "instances", 64 * 1024)
         server_id = daemon.boot(tiny, "too much", user_data=b64(os.urandom(30000)))
@@ -147,10 +154,10 @@ def test_a_full_disk_ends_in_error_and_leaves_nothing() -> None:
 
 def test_a_request_that_cannot_be_kept_is_not_accepted() -> None:
     """The disk of the database is full: 503 at once, and the daemon goes on when there is room again."""
-    with a_daemon() as daemon, small_disk(daemon.state, "64M"):
+    with a_daemon() as daemon, small_disk(daemon.state, 64):
         daemon.start()
         daemon.add_flavor("1", ram=128)
-        tiny = add_tiny(daemon)
+        tiny = daemon.add_tiny()
         ballast = fill(daemon.state, 0)
         body = {"name": "x", "imageRef": tiny, "flavorRef": "1", "networks": "none"}
         fault = daemon.call("POST", "/v2.1/servers", {"server": body}, 503)["serviceUnavailable"]

@@ -54,7 +54,7 @@ def test_boot_receipt_delete_with_two_guests_on_one_base(user: User) -> None:
         house: House = furnish(daemon)
         ids = [daemon.boot(house.tiny, name, user_data=b64("#!/bin/sh\n:\n")) for name in ("one", "two")]
         for server_id in ids:
-            daemon.wait_for_guest(server_id, "done", seconds=60)
+            daemon.wait_for_guest(server_id, "done", seconds=240)
             check_owners(daemon, server_id)
             assert {item["outcome"] for item in daemon.receipt(server_id)["items"]} <= {"read back", "witnessed"}
             assert "tiny-guest: drive=" in daemon.console(server_id)
@@ -63,10 +63,10 @@ def test_boot_receipt_delete_with_two_guests_on_one_base(user: User) -> None:
         daemon.wait_until_gone(ids[0])
         check_owners(daemon, ids[1])
         daemon.act(ids[1], {"os-stop": None})
-        daemon.wait_for_status(ids[1], "SHUTOFF", seconds=60)
+        daemon.wait_for_status(ids[1], "SHUTOFF", seconds=240)
         check_owners(daemon, ids[1])
         daemon.act(ids[1], {"os-start": None})
-        daemon.wait_for_guest(ids[1], "done", seconds=60)
+        daemon.wait_for_guest(ids[1], "done", seconds=240)
         daemon.delete(ids[1])
         daemon.wait_until_gone(ids[1])
         assert list((daemon.state / "instances").iterdir()) == []

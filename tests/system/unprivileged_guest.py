@@ -21,7 +21,7 @@ from injector.virt.driver import Asks
 from injector.virt.libvirt.driver import LibvirtDriver
 from injector.virt.libvirt.host import Host
 from tests import builders as a
-from tests.hypervisors import OtherPorts, Records, Shelf, Stage, tiny_images
+from tests.hypervisors import OtherPorts, Records, Shelf, Stage, by_hand, tiny_images
 
 # More than virtlogd keeps in one file.
 CHATTER = b"#!/bin/sh\nyes 0123456789abcdef0123456789abcdef0123456789abcdef | head -c 2500000\necho chatter ends\n"
@@ -34,7 +34,7 @@ def main(state_dir: Path, uri: str) -> dict[str, Any]:
     shelf, ports, records = Shelf(state_dir / "shelf"), OtherPorts(), Records()
     cache = BaseCache(settings.base_dir, shelf, group)
     driver = LibvirtDriver(host, settings, a.a_vault(), cache, group, Asks(ports, records, records.keep_facts))
-    stage = Stage(driver, settings, shelf, tiny_images(shelf), True, True, ports, records)
+    stage = Stage(driver, settings, shelf, tiny_images(shelf), True, True, ports, records, by_hand(host))
     try:
         return tell(stage)
     finally:

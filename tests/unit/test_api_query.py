@@ -17,8 +17,9 @@ def test_nothing_asked_is_a_page_of_everything() -> None:
 
 def test_servers() -> None:
     asked = {"name": "web", "status": "active", "host": "h", "limit": "5", "marker": "m", "all_tenants": "True"}
+    active = frozenset({State.ACTIVE, State.STOPPING, State.REFRESHING, State.PAUSING, State.SUSPENDING})
     assert query.servers(asked | {"deleted": "False", "sort_key": "created_at", "sort_dir": "desc"}) == ServerQuery(
-        "web", frozenset({State.ACTIVE, State.STOPPING, State.REFRESHING}), "h", None, 5, "m", False, True
+        "web", "ACTIVE", active, "h", None, 5, "m", False, True
     )
     assert query.servers({"status": "DELETED"}).deleted
     assert query.servers({"status": "RESCUE"}).states == frozenset()
@@ -26,7 +27,8 @@ def test_servers() -> None:
 
 
 def test_every_state_is_found_under_a_status() -> None:
-    found = [query.servers({"status": status}).states for status in query.STATUSES]
+    own = query.STATUSES.keys() - {"UNKNOWN"}
+    found = [query.servers({"status": status}).states for status in own]
     assert frozenset().union(*(states or () for states in found)) == frozenset(State) - {State.DELETING}
 
 

@@ -16,7 +16,7 @@ from injector.api.views.viewpoint import Viewpoint
 from injector.model.finding import Check, Finding
 from injector.model.generation import Refresh
 from injector.model.guest import GuestState, GuestVerdict
-from injector.model.host import BackEnd, Usage
+from injector.model.host import BackEnd, HostRecord, Room, Usage
 from injector.model.image import DiskFormat
 from injector.model.instance import Fault, Instance, Mark, State, Step
 from injector.model.network import Address, Forward, NetworkKind, Route
@@ -99,6 +99,8 @@ HOST = builders.some_host_facts(
     back_ends=(BackEnd("ext", True), BackEnd("guestfs", False, "python3-guestfs is not installed")),
 )
 
+RECORD = HostRecord(HOST, Usage(2, 3, 1024, 6), Room(64, 8192, 100), False, "a fan", 12.34)
+
 GOLDEN: dict[str, Callable[[], Any]] = {
     "server-2.56": lambda: servers.detail(SERVER, NEW),
     "server-2.1": lambda: servers.detail(SERVER, OLD),
@@ -114,7 +116,7 @@ GOLDEN: dict[str, Callable[[], Any]] = {
     "image": lambda: images.detail(builders.an_image(properties={"hw_machine_type": "q35"})),
     "image-looked-into": lambda: images.detail(builders.an_image(), FACTS),
     "network": lambda: networks.detail(DUAL),
-    "host": lambda: hosts.detail(HOST),
+    "host": lambda: hosts.detail(RECORD, 60),
     "limits-2.1": lambda: limits.absolute(Quotas(), Usage(2, 3, 1024), OLD),
     "limits-2.56": lambda: limits.absolute(Quotas(), Usage(2, 3, 1024), NEW),
     "version": lambda: versions.detail("http://api"),
@@ -141,6 +143,13 @@ STATES: dict[State, tuple[str, str, str | None, int]] = {
     State.REBOOTING: ("REBOOT", "active", "rebooting", 1),
     State.REBOOTING_HARD: ("HARD_REBOOT", "active", "rebooting_hard", 1),
     State.REFRESHING: ("ACTIVE", "active", "refreshing", 1),
+    State.PAUSING: ("ACTIVE", "active", "pausing", 1),
+    State.PAUSED: ("PAUSED", "paused", None, 3),
+    State.UNPAUSING: ("PAUSED", "paused", "unpausing", 3),
+    State.SUSPENDING: ("ACTIVE", "active", "suspending", 1),
+    State.SUSPENDED: ("SUSPENDED", "suspended", None, 4),
+    State.RESUMING: ("SUSPENDED", "suspended", "resuming", 4),
+    State.REBUILDING: ("REBUILD", "active", "rebuilding", 1),
     State.ERROR: ("ERROR", "error", None, 0),
     State.DELETING: ("ACTIVE", "active", "deleting", 1),
     State.DELETED: ("DELETED", "deleted", None, 0),
@@ -153,6 +162,37 @@ def test_every_state_in_nova_s_words(state: State) -> None:
     view = servers.detail(builders.an_instance(state=state, launched_at=launched), NEW)
     shown = tuple(view[f"OS-EXT-STS:{key}_state"] for key in ("vm", "task", "power"))
     assert (view["status"], *shown) == STATES[state]
+
+
+def test_a_rebuild_tells_how_far_it_is() -> None:
+    seen = []
+    for step in Step:
+        marks = (Mark(step, builders.NOON),)
+        view = servers.detail(builders.an_instance(state=State.REBUILDING, launched_at=LATER, marks=marks), NEW)
+        assert view["status"] == "REBUILD"
+        seen.append(view["OS-EXT-STS:task_state"])
+    assert list(dict.fromkeys(seen)) == ["rebuilding", "rebuild_block_device_mapping", "rebuild_spawning"]
+
+
+UNSURE = frozenset(State) - {State.STOPPED, State.SUSPENDED, State.ERROR, State.DELETING, State.DELETED}
+
+
+@pytest.mark.parametrize("state", State)
+def test_what_may_run_on_a_silent_host_is_unknown(state: State) -> None:
+    instance = builders.an_instance(state=state, host="host-1", allowed=1, launched_at=LATER)
+    known, view = servers.detail(instance, NEW), servers.detail(instance, NEW, frozenset({"host-1"}))
+    assert (view["status"] == "UNKNOWN") == (state in UNSURE)
+    assert (known["injector:host_state"], view["injector:host_state"]) == ("up", "down")
+    for kept in ("OS-EXT-STS:vm_state", "OS-EXT-STS:task_state"):
+        assert view[kept] == known[kept]
+
+
+def test_what_was_not_allowed_to_start_is_known_not_to_run() -> None:
+    silent = frozenset({"host-1"})
+    held = builders.an_instance(host="host-1", attempt=2, allowed=1)
+    assert servers.detail(held, NEW, silent)["status"] == "BUILD"
+    nowhere = servers.detail(builders.an_instance(host=None), NEW, silent)
+    assert (nowhere["status"], nowhere["injector:host_state"]) == ("BUILD", None)
 
 
 def test_a_server_that_is_off_looks_off_while_it_is_refreshed() -> None:
@@ -232,8 +272,8 @@ def test_a_host_is_not_told_but_compared() -> None:
         (builders.an_image(), images.detail(builders.an_image())),
         (FACTS, images.detail(builders.an_image(), FACTS)["injector_facts"]),
         (FACTS.partitions[0], images.detail(builders.an_image(), FACTS)["injector_facts"]["partitions"][0]),
-        (HOST, hosts.detail(HOST)),
-        (HOST.carriages[1], hosts.detail(HOST)["carriages"][1]),
+        (HOST, hosts.detail(RECORD, 60)),
+        (HOST.carriages[1], hosts.detail(RECORD, 60)["carriages"][1]),
         (INTO_PARTITION, delivery.show_plan(INTO_PARTITION)),
         (INJECTED, servers.receipt(SERVER.id, INJECTED)),
     ],
@@ -254,7 +294,7 @@ def test_links_escape_what_a_caller_named() -> None:
 def test_instances_have_no_field_the_view_was_not_told_of() -> None:
     """A new field of the record wants a decision: shown, or named here as not for callers."""
     hidden = {"payload", "items", "asked_metadata", "tried", "revision", "receipt", "ramdisk", "launch_index"}
-    hidden.add("generations_made")
+    hidden |= {"generations_made", "allowed", "launched", "calls"}
     shown = {"id", "name", "hostname", "project_id", "user_id", "reservation_id", "image", "flavor", "created_at"}
     shown |= {
         "updated_at",

@@ -4,96 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from base64 import b64decode
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from injector.client import console, watch
 from injector.client.exits import Exit
-from injector.client.shell import Shell
 from tests.canned_api import REQUEST_ID, Answer, CannedApi, fault
-
-ID = "5ca1ab1e-0000-4000-8000-000000000001"
-OTHER = "5ca1ab1e-0000-4000-8000-000000000002"
-IMAGE = "5ca1ab1e-1111-4000-8000-000000000001"
-NETWORK = "5ca1ab1e-2222-4000-8000-000000000001"
-SERVERS = "/v2.1/servers"
-DETAIL = "/v2.1/servers/detail"
-EVERY_BYTE = bytes(range(256))
-BOOT = ("boot", "--image", "debian", "--flavor", "1", "vm")
-
-
-@dataclass(frozen=True)
-class Result:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def api(tmp_path: Path) -> Iterator[CannedApi]:
-    with CannedApi(tmp_path / "api.sock") as canned:
-        canned.answer("GET", "/v2/images", {"images": [{"id": IMAGE, "name": "debian"}]})
-        canned.answer("GET", "/v2.1/flavors/1", {"flavor": {"id": "1", "name": "m1.small"}})
-        canned.answer("GET", "/v2.1/flavors/detail", {"flavors": [{"id": "1", "name": "m1.small"}]})
-        canned.answer("GET", "/v2.0/networks", {"networks": [{"id": NETWORK, "name": "lan"}]})
-        canned.answer("GET", DETAIL, {"servers": [a_server()]})
-        canned.answer("POST", SERVERS, {"server": {"id": ID, "adminPass": "s3cret"}}, status=202)
-        canned.answer("GET", f"{SERVERS}/{ID}", {"server": a_server()})
-        yield canned
-
-
-@pytest.fixture
-def run(api: CannedApi) -> Run:
-    def run(*argv: str, endpoint: str = api.endpoint) -> Result:
-        out, err = io.StringIO(), io.StringIO()
-        code = Shell(stdout=out, stderr=err).run(["--endpoint", endpoint, *argv])
-        return Result(code, out.getvalue(), err.getvalue())
-
-    return run
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, name in ((watch, "FAST"), (watch, "SLOW"), (console, "INTERVAL")):
-        monkeypatch.setattr(module, name, 0.01)
-
-
-def a_server(**changes: Any) -> dict[str, Any]:
-    known: dict[str, Any] = {
-        "id": ID,
-        "name": "vm",
-        "status": "ACTIVE",
-        "OS-EXT-STS:task_state": None,
-        "image": {"id": IMAGE},
-        "flavor": {"original_name": "m1.small"},
-        "addresses": {"lan": [{"addr": "10.0.0.5"}], "dhcp": []},
-        "metadata": {"role": "web"},
-        "config_drive": "True",
-        "OS-EXT-SRV-ATTR:host": None,
-        "OS-EXT-SRV-ATTR:reservation_id": "r-1",
-        "OS-EXT-SRV-ATTR:launch_index": 0,
-        "injector:guest": {"state": "unknown", "detail": "", "witness": None, "at": None},
-        "injector:plan": {"channel": "config_drive", "reason": "the operator wants one", "drive_bus": "scsi"},
-        "injector:forwards": [{"host": "127.0.0.1", "host_port": 20022, "guest_port": 22, "mac": "fa:16:3e:00:00:01"}],
-        "injector:marks": [],
-        "injector:request_id": "req-boot",
-    }
-    return known | changes
-
+from tests.commands import BOOT, DETAIL, EVERY_BYTE, ID, IMAGE, NETWORK, OTHER, SERVERS, Run, a_server
 
 # boot: the request
 
@@ -688,48 +608,6 @@ def test_a_bridge_and_its_subnets(run: Run, api: CannedApi) -> None:
     result = run("network", "create", "lan", *words, "--gateway", "10.0.0.1")
     assert result.code == Exit.USAGE
     assert "after each CIDR" in result.err
-
-
-HOST: dict[str, Any] = {
-    "name": "h1",
-    "virt": {"virt_type": "qemu", "cpu_mode": "maximum", "reason": "KVM aborted", "proven": False},
-    "carriages": [{"channel": "config_drive", "kinds": ["file", "key"], "any_mode": False}],
-    "policy": {"a": 1},
-    "back_ends": [
-        {"name": "guestfs", "available": False, "reason": "python3-guestfs is not installed"},
-        {"name": "ext", "available": True, "reason": None},
-    ],
-}
-
-
-def test_the_host(run: Run, api: CannedApi) -> None:
-    api.answer("GET", "/v2.1/injector-hosts", {"hosts": [HOST]})
-    assert run("host", "show", "-f", "json").json["virt"] == HOST["virt"]
-    table = run("host", "show", "h1").out
-    assert "qemu, cpu mode maximum, KVM not proven: KVM aborted" in table
-    assert table.index("guestfs: not available: python3-guestfs is not installed") < table.index("ext: available")
-
-
-def test_the_hosts(run: Run, api: CannedApi) -> None:
-    api.answer("GET", "/v2.1/injector-hosts", {"hosts": [HOST | {"vcpus": 4}, {"name": "h2"}]})
-    first, second = run("host", "list", "-f", "json").json
-    assert (first["Name"], first["Virtualisation"], first["VCPUs"]) == ("h1", "qemu", 4)
-    assert (first["Back ends"], second["Back ends"]) == (HOST["back_ends"], [])
-    assert "ext, not guestfs" in run("host", "list").out
-
-
-@pytest.mark.parametrize(
-    ("hosts", "words", "says"),
-    [
-        ([], (), "no host has reported itself yet"),
-        ([HOST, HOST | {"name": "h2"}], (), "say which host: h1, h2"),
-        ([HOST], ("h9",), "there is no host 'h9'; known: h1"),
-    ],
-)
-def test_the_host_must_be_known(run: Run, api: CannedApi, hosts: list[Any], words: tuple[str, ...], says: str) -> None:
-    api.answer("GET", "/v2.1/injector-hosts", {"hosts": hosts})
-    result = run("host", "show", *words)
-    assert (result.code, result.err) == (Exit.REFUSED, f"error: {says}\n")
 
 
 # failures

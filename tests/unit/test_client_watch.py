@@ -39,6 +39,9 @@ def marks(*steps: str) -> list[dict[str, str]]:
         (a_view("SHUTOFF"), Goal.RUNNING, Exit.OK),
         (a_view("ERROR"), Goal.RUNNING, Exit.BOOT_FAILED),
         (a_view("DELETED"), Goal.RUNNING, Exit.BOOT_FAILED),
+        (a_view("REBUILD"), Goal.RUNNING, None),
+        (a_view("UNKNOWN"), Goal.RUNNING, None),
+        (a_view("UNKNOWN", "done"), Goal.GUEST, None),
         (a_view("BUILD"), Goal.GUEST, None),
         (a_view("ACTIVE"), Goal.GUEST, None),
         (a_view("ACTIVE", "booting"), Goal.GUEST, None),
@@ -69,6 +72,8 @@ def test_the_reason_of_an_error_and_the_request_that_asked_for_it_are_told() -> 
     [
         (a_view("ACTIVE", **{"OS-EXT-STS:task_state": "powering-off"}), "SHUTOFF", None),
         (a_view("SHUTOFF", **{"OS-EXT-STS:task_state": None}), "SHUTOFF", Exit.OK),
+        (a_view("UNKNOWN"), "SHUTOFF", None),
+        (a_view("PAUSED"), "PAUSED", Exit.OK),
         (a_view("ACTIVE"), "SHUTOFF", Exit.REFUSED),
     ],
 )

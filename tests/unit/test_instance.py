@@ -11,14 +11,22 @@ from tests import builders
 # What the table says, in the words that cross the bus and lie in the database: from state to states.
 STATES = {
     "building": "active error deleting",
-    "active": "stopping rebooting rebooting_hard refreshing stopped error deleting",
-    "stopping": "stopped active error deleting",
-    "stopped": "starting rebooting_hard refreshing active error deleting",
+    "active": "stopping rebooting rebooting_hard refreshing rebuilding pausing suspending "
+    "paused suspended stopped error deleting",
+    "stopping": "stopped active paused suspended error deleting",
+    "stopped": "starting rebooting_hard refreshing rebuilding active paused suspended error deleting",
     "starting": "active stopped error deleting",
     "rebooting": "active stopped error deleting",
     "rebooting_hard": "active stopped error deleting",
-    "refreshing": "active stopped error deleting",
-    "error": "rebooting_hard active stopped deleting",
+    "refreshing": "active stopped paused error deleting",
+    "pausing": "active stopped paused error deleting",
+    "paused": "active stopped unpausing rebooting_hard suspended error deleting",
+    "unpausing": "active stopped paused error deleting",
+    "suspending": "active stopped suspended paused error deleting",
+    "suspended": "active stopped resuming rebooting_hard paused error deleting",
+    "resuming": "active stopped suspended error deleting",
+    "rebuilding": "active error deleting",
+    "error": "rebooting_hard rebuilding active stopped paused suspended deleting",
     "deleting": "deleted",
     "deleted": "",
 }
@@ -79,3 +87,26 @@ def test_a_new_one_is_a_first_attempt_without_any_history() -> None:
     fresh = builders.an_instance(request_id="")
     assert (fresh.state, fresh.attempt, fresh.revision, fresh.launch_index) == (State.BUILDING, 1, 0, 0)
     assert (fresh.availability_zone, fresh.config_drive) == ("nova", False)
+
+
+def test_a_device_of_any_kind_may_have_a_role() -> None:
+    plain, tagged = builders.a_nic(), builders.a_nic(mac="52:54:00:00:00:02", tag="front")
+    assert not builders.an_instance(nics=(plain,)).has_tags
+    assert builders.an_instance(nics=(plain, tagged)).has_tags
+    assert builders.an_instance(nics=(plain,), disk_tag="root").has_tags
+
+
+def test_what_may_run_has_a_host_and_was_allowed_or_launched() -> None:
+    allowed = builders.an_instance(host="h", attempt=2, allowed=2)
+    assert allowed.may_run
+    assert not builders.an_instance(host="h", attempt=2, allowed=1).may_run
+    assert not builders.an_instance(attempt=2, allowed=2).may_run
+    launched = builders.an_instance(host="h", launched_at=builders.NOON, state=State.ERROR)
+    assert launched.may_run
+    assert not builders.an_instance(host="h", launched_at=builders.NOON, state=State.DELETED).may_run
+
+
+def test_a_call_without_an_id_is_not_kept() -> None:
+    instance = builders.an_instance(calls=("one",))
+    assert instance.called("") is instance
+    assert instance.called("two").calls == ("one", "two")

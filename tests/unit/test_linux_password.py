@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,25 @@ def test_another_program_makes_the_same_hash(password: str) -> None:
         ["openssl", "passwd", "-6", "-salt", salt, "-stdin"], input=password.encode(), capture_output=True, check=True
     )
     assert again.stdout.decode().strip() == found
+
+
+def test_the_first_hashes_of_a_process_may_be_made_at_once() -> None:
+    program = """
+import sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from injector.inject import linux_password
+from injector.model.secret import Secret
+sys.setswitchinterval(1e-6)
+together = threading.Barrier(16)
+def make(_):
+    together.wait()
+    return linux_password.hash_of(Secret("geheim")).text()
+with ThreadPoolExecutor(16) as threads:
+    print(len(set(threads.map(make, range(16)))))
+"""
+    for _ in range(4):
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+        assert done.stdout == "16\n", done.stderr
 
 
 CONFIG = "#cloud-config\n"

@@ -9,22 +9,24 @@ import pytest
 
 from injector.dispatcher import record
 from injector.errors import Conflict, NotFound, StaleError
+from injector.model.boot import Rebuild
 from injector.model.generation import IdPolicy, Refresh
 from injector.model.guest import GuestState, GuestVerdict
-from injector.model.instance import Fault, Instance, State, Step
+from injector.model.instance import MAKING, WORKING, Fault, Instance, Mark, State, Step
+from injector.model.network import Forward
 from injector.model.payload import ItemKind
 from injector.model.plan import ChannelKind, Plan
 from injector.model.receipt import Outcome, Receipt, ReceiptItem
 from injector.model.report import Entering, Failed, Launched, Refreshed, Report, Settled, Witnessed
-from tests.builders import NOON, a_generation, a_plan, a_receipt, an_instance
+from tests.builders import NOON, a_generation, a_plan, a_receipt, a_sealed, an_instance, an_item
 
 FAULT = Fault(503, "full", NOON)
 LAUNCHED = Launched(Plan(ChannelKind.NONE, "nothing"), Receipt(ChannelKind.NONE, "nothing"), NOON)
 
 
 def _at(state: State, **changes: object) -> Instance:
-    launched = None if state is State.BUILDING else NOON
-    return an_instance(**{"state": state, "host": "h", "attempt": 2, "launched_at": launched} | changes)
+    launched = {"launched_at": None if state is State.BUILDING else NOON, "launched": 0 if state in MAKING else 2}
+    return an_instance(**{"state": state, "host": "h", "attempt": 2} | launched | changes)
 
 
 @pytest.mark.parametrize("report", [Entering(Step.IMAGE, NOON), LAUNCHED, Failed(FAULT), Settled(State.ACTIVE, NOON)])
@@ -34,11 +36,11 @@ def test_reports_of_others_are_stale(report: Report, host: str, attempt: int) ->
         record.taken_by(_at(State.BUILDING), host, attempt, report)
 
 
-@pytest.mark.parametrize("state", [state for state in State if state is not State.BUILDING])
+@pytest.mark.parametrize("state", [state for state in State if state not in MAKING])
 @pytest.mark.parametrize("report", [Entering(Step.START, NOON), LAUNCHED])
 def test_only_a_build_may_go_on(report: Report, state: State) -> None:
     with pytest.raises(StaleError):
-        record.taken_by(_at(state, launched_at=None), "h", 2, report)
+        record.taken_by(_at(state, launched_at=None, launched=0), "h", 2, report)
 
 
 def test_a_build_begun_again_forgets_the_later_marks() -> None:
@@ -196,11 +198,6 @@ def test_a_guest_that_is_busy_or_broken_is_given_none(state: State) -> None:
         record.refreshing(_with_drive(state), ASKED)
 
 
-def test_another_drive_is_not_asked_for_like_a_reboot() -> None:
-    with pytest.raises(Conflict, match="its own call"):
-        record.begun(_with_drive(State.ACTIVE), State.REFRESHING)
-
-
 def test_what_is_kept_no_more_cannot_be_gone_back_to() -> None:
     record.must_be_kept(1, (a_generation(),))
     with pytest.raises(NotFound, match="there is: 1"):
@@ -269,3 +266,177 @@ def test_what_a_guest_shows_is_witnessed_in_the_receipt_of_that_drive_only() -> 
 def test_a_guest_is_heard_while_another_drive_is_made() -> None:
     verdict = GuestVerdict(GuestState.DONE)
     assert record.taken_by(_refreshing(), "h", 2, Witnessed(verdict)).guest == verdict
+
+
+# attempts: what may run, what may move
+
+
+def test_once_allowed_to_start_a_guest_may_run_whatever_is_heard_later() -> None:
+    instance = _at(State.BUILDING)
+    assert not instance.may_run
+    for step in (Step.IMAGE, Step.DELIVER):
+        instance = record.taken_by(instance, "h", 2, Entering(step, NOON))
+        assert record.movable(instance)
+    instance = record.taken_by(instance, "h", 2, Entering(Step.START, NOON))
+    assert (instance.allowed, instance.may_run, record.movable(instance)) == (2, True, False)
+    begun_again = record.taken_by(instance, "h", 2, Entering(Step.IMAGE, NOON))
+    assert (begun_again.allowed, record.movable(begun_again)) == (2, False)
+
+
+@pytest.mark.parametrize("state", [State.BUILDING, State.REBUILDING])
+def test_what_was_undone_does_not_run(state: State) -> None:
+    instance = record.taken_by(_at(state, allowed=2), "h", 2, Failed(FAULT))
+    assert (instance.state, instance.allowed) == (State.ERROR, 0)
+    assert instance.may_run is (state is State.REBUILDING)  # somebody has to look: it was launched once
+
+
+def test_a_build_that_fails_while_it_is_deleted_stays_so() -> None:
+    assert record.taken_by(_at(State.DELETING), "h", 2, Failed(FAULT)).state is State.DELETING
+
+
+MOVE = record.Move("other", "east", (Forward("52:54:00:00:00:01", 22, 20022),))
+
+
+def test_a_build_that_moves_is_another_attempt_and_nobody_is_allowed_anything() -> None:
+    marks = (Mark(Step.SCHEDULE, NOON), Mark(Step.IMAGE, NOON))
+    after = record.moved(_at(State.BUILDING, marks=marks, tried=("x",)), "h", 2, MOVE)
+    assert (after.host, after.attempt, after.tried, after.allowed) == ("other", 3, ("x", "h"), 0)
+    assert (after.availability_zone, after.forwards, after.marks) == ("east", MOVE.forwards, marks[:1])
+    assert record.movable(after)
+    with pytest.raises(StaleError):
+        record.taken_by(after, "h", 2, Entering(Step.START, NOON))
+
+
+@pytest.mark.parametrize(("host", "attempt"), [("other", 2), ("h", 1)])
+def test_only_the_attempt_that_was_looked_at_moves(host: str, attempt: int) -> None:
+    with pytest.raises(StaleError):
+        record.moved(_at(State.BUILDING), host, attempt, MOVE)
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.BUILDING])
+def test_only_a_build_moves(state: State) -> None:
+    assert not record.movable(_at(state))
+    with pytest.raises(StaleError):
+        record.moved(_at(state), "h", 2, MOVE)
+
+
+def test_what_an_operator_gives_up_is_made_anew_elsewhere() -> None:
+    lost = _at(State.STOPPING, allowed=2, plan=a_plan(), receipt=a_receipt(), generation=3, inserted=2)
+    after = record.evacuated(lost, "h", 2, MOVE, NOON)
+    assert (after.state, after.host, after.attempt, after.allowed) == (State.BUILDING, "other", 3, 0)
+    assert (after.plan, after.receipt, after.generation, after.inserted) == (None, None, 0, 0)
+    assert after.config_drive  # it had one: an operator who forces them binds first builds only
+    assert after.launched_at == NOON
+    assert record.taken_by(after, "other", 3, LAUNCHED).launched == 3
+    with pytest.raises(StaleError):
+        record.evacuated(_at(State.DELETING), "h", 2, MOVE, NOON)
+
+
+# made anew
+
+REBUILD = Rebuild(an_instance().image, metadata={"role": "db"}, name="renamed")
+
+
+def test_a_rebuild_is_another_attempt_that_keeps_what_was_not_replaced() -> None:
+    items = (an_item(),)
+    before = _at(State.STOPPED, plan=a_plan(), receipt=a_receipt(), generation=4, items=items, tried=("x",))
+    after = record.rebuilding(before, REBUILD, NOON)
+    assert (after.state, after.attempt, after.host, after.tried) == (State.REBUILDING, 3, "h", ())
+    assert (after.name, after.metadata, after.asked_metadata) == ("renamed", {"role": "db"}, {"role": "db"})
+    assert (after.items, after.receipt, after.generation) == (items, None, 0)
+    assert after.config_drive
+    with pytest.raises(StaleError):
+        record.taken_by(after, "h", 2, Settled(State.ACTIVE, NOON))
+    entered = record.taken_by(after, "h", 3, Entering(Step.START, NOON))
+    done = record.taken_by(entered, "h", 3, LAUNCHED)
+    assert (done.state, done.launched, done.step) == (State.ACTIVE, 3, Step.RUNNING)
+    assert record.taken_by(done, "h", 3, LAUNCHED) == done
+
+
+def test_a_rebuild_with_another_payload_has_its_items() -> None:
+    new = (an_item(name="/etc/new"),)
+    after = record.rebuilding(_at(State.ACTIVE), replace(REBUILD, payload=a_sealed(), items=new), NOON)
+    assert after.items == new
+
+
+@pytest.mark.parametrize("state", sorted(WORKING))
+def test_what_is_busy_is_not_rebuilt(state: State) -> None:
+    with pytest.raises(Conflict):
+        record.rebuilding(_at(state), REBUILD, NOON)
+
+
+def test_what_never_ran_is_not_rebuilt() -> None:
+    with pytest.raises(Conflict, match="never launched"):
+        record.rebuilding(_at(State.ERROR, launched_at=None), REBUILD, NOON)
+
+
+# the same again
+
+
+@pytest.mark.parametrize(
+    "report", [Entering(Step.IMAGE, NOON), LAUNCHED, Failed(FAULT), Settled(State.STOPPED, NOON)], ids=repr
+)
+def test_a_report_that_comes_twice_changes_nothing_the_second_time(report: Report) -> None:
+    before = _at(State.STOPPING if isinstance(report, Settled) else State.BUILDING)
+    once = record.taken_by(before, "h", 2, report, "call-1")
+    assert once.calls == ("call-1",)
+    assert record.taken_by(once, "h", 2, report, "call-1") is once
+
+
+def test_a_report_that_comes_again_much_later_does_not_undo_what_was_asked_since() -> None:
+    stopped = record.taken_by(_at(State.STOPPING), "h", 2, Settled(State.STOPPED, NOON, seen=State.STOPPING), "s")
+    started = record.taken_by(record.begun(stopped, State.STARTING, "a"), "h", 2, Settled(State.ACTIVE, NOON), "t")
+    assert record.taken_by(started, "h", 2, Settled(State.STOPPED, NOON, seen=State.STOPPING), "s") is started
+    with pytest.raises(StaleError, match="no longer stopping"):
+        record.taken_by(started, "h", 2, Settled(State.STOPPED, NOON, seen=State.STOPPING), "another")
+
+
+@pytest.mark.parametrize("report", [Settled(State.STOPPED, NOON, seen=State.ACTIVE), Failed(FAULT, seen=State.ACTIVE)])
+def test_what_was_found_of_a_guest_holds_only_while_nothing_else_was_asked(report: Report) -> None:
+    assert record.taken_by(_at(State.ACTIVE), "h", 2, report).state in (State.STOPPED, State.ERROR)
+    with pytest.raises(StaleError, match="no longer active"):
+        record.taken_by(_at(State.REBOOTING), "h", 2, report)
+
+
+def test_whether_to_go_on_is_answered_anew_even_if_it_was_asked_before() -> None:
+    once = record.taken_by(_at(State.BUILDING), "h", 2, Entering(Step.START, NOON), "call-1")
+    with pytest.raises(StaleError):
+        record.taken_by(record.begun(once, State.DELETING), "h", 2, Entering(Step.START, NOON), "call-1")
+
+
+def test_an_action_that_comes_twice_is_done_once_and_only_the_last_calls_are_known() -> None:
+    stopping = record.begun(_at(State.ACTIVE), State.STOPPING, "call-1")
+    assert record.begun(stopping, State.STOPPING, "call-1") is stopping
+    started = record.begun(replace(stopping, state=State.STOPPED), State.STARTING, "call-2")
+    active = replace(started, state=State.ACTIVE)
+    assert record.begun(active, State.STOPPING, "call-1") is active
+    rebuilt = record.rebuilding(active, REBUILD, NOON, "call-3")
+    assert record.rebuilding(rebuilt, REBUILD, NOON, "call-3") is rebuilt
+    wanted = Refresh(0, NOON, running=False, policy=IdPolicy.KEEP)
+    refreshed = record.refreshing(replace(active, plan=a_plan(), generation=1), wanted, "call-4")
+    assert record.refreshing(refreshed, wanted, "call-4") is refreshed
+    for number in range(20):
+        refreshed = refreshed.called(f"later-{number}")
+    assert (len(refreshed.calls), refreshed.calls[-1]) == (16, "later-19")
+
+
+@pytest.mark.parametrize("state", [*sorted(MAKING), State.REFRESHING])
+def test_making_and_refreshing_are_asked_for_by_calls_of_their_own(state: State) -> None:
+    with pytest.raises(Conflict, match="call of its own"):
+        record.begun(_at(State.ACTIVE), state)
+
+
+def test_a_guest_without_a_drive_says_why_it_has_none() -> None:
+    wanted = Refresh(0, NOON, running=False, policy=IdPolicy.KEEP)
+    with pytest.raises(Conflict, match="nothing was delivered to it so far"):
+        record.refreshing(_at(State.ACTIVE, plan=None), wanted)
+    with pytest.raises(Conflict, match="no config drive: the operator wants none"):
+        record.refreshing(_at(State.ACTIVE, plan=Plan(ChannelKind.NONE, "the operator wants none")), wanted)
+
+
+def test_only_a_guest_that_comes_up_has_the_newest_drive_in_it() -> None:
+    starting = _at(State.STARTING, generation=4, inserted=2)
+    assert record.taken_by(starting, "h", 2, Settled(State.ACTIVE, NOON)).inserted == 4
+    assert record.taken_by(starting, "h", 2, Settled(State.STOPPED, NOON)).inserted == 2
+    unpausing = _at(State.UNPAUSING, generation=4, inserted=2)
+    assert record.taken_by(unpausing, "h", 2, Settled(State.ACTIVE, NOON)).inserted == 2

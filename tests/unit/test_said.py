@@ -257,3 +257,17 @@ def test_the_first_complaint_is_told_and_a_marker_begins_its_line() -> None:
     fits = long % ("x" * (4096 - len(long) + len("injector-guest: ") + 2))
     assert said.on_console(fits.encode(), DRIVE) is not None
     assert said.on_console((fits + " ").encode(), DRIVE) is None
+
+
+def test_a_guest_without_cloud_init_is_done_when_its_init_is() -> None:
+    for state, meaning in (("running", GuestState.DONE), ("degraded", GuestState.DEGRADED)):
+        verdict = said.by_init(state)
+        assert verdict is not None
+        assert (verdict.state, verdict.witness) == (meaning, "agent")
+    assert said.by_init("starting") is None
+    assert said.by_init("") is None
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[1]", b"7", b"[" * 100_000])
+def test_what_is_no_object_says_nothing(text: bytes) -> None:
+    assert said.parsed(text) == {}

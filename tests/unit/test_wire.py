@@ -21,29 +21,31 @@ from tests import builders
 # A change here needs a new version in wire.VERSIONS and a translator from the old one.
 FINGERPRINTS = {
     "BootRequest": (1, "ac9977f86b3af879"),
-    "Drive": (1, "dc32d1f3808cd9f2"),
+    "ClientToken": (1, "752148ea6566cafd"),
     "Difference": (1, "9452cbe328aff779"),
+    "Drive": (1, "dc32d1f3808cd9f2"),
     "Entering": (1, "bdad9ec0d4393012"),
-    "Failed": (1, "5e0fe094bb112886"),
+    "Failed": (2, "3343a0910ab18e9e"),
     "Flavor": (1, "e66f1f114f128805"),
     "Forward": (1, "ef4077a8d7998c89"),
-    "GuestVerdict": (1, "ec10f9beaca8abc3"),
     "Generation": (1, "59a16ca929e098a8"),
-    "HostFacts": (1, "6a05ce832766fdbb"),
+    "GuestVerdict": (1, "ec10f9beaca8abc3"),
+    "HostFacts": (2, "0901483efb72d68d"),
     "Image": (1, "1efba4231cc25c34"),
-    "Inspection": (1, "e884f5c4e8167752"),
     "ImageFacts": (1, "1850aaca682fc3b5"),
     "Ingredients": (1, "0ad4e450b8af1f3f"),
-    "Instance": (1, "6358802efa9ab540"),
+    "Inspection": (1, "e884f5c4e8167752"),
+    "Instance": (2, "62fe3c451525a706"),
     "KeyPair": (1, "dfb1b8c1f649c9fe"),
     "Launched": (1, "43bd45589744624a"),
     "Network": (1, "1d69001695d912bc"),
     "Payload": (1, "1288e8c57aecf090"),
     "Plan": (1, "0af2580845ef0bb8"),
     "Preview": (1, "65ef4265c8142ad5"),
+    "Rebuild": (1, "dc26c6bd9623f3e1"),
     "Receipt": (1, "23d4046838e25a0b"),
-    "Refreshed": (1, "59d414f7562bcef5"),
-    "Settled": (1, "68095d5606fba997"),
+    "Refreshed": (1, "b7dff90bd280241a"),
+    "Settled": (2, "eba3d5ccf9614d92"),
     "Witnessed": (1, "be9fb1519751fcaa"),
 }
 
@@ -122,3 +124,16 @@ def test_only_what_was_expected_is_read() -> None:
 def test_a_payload_is_refused_by_its_name() -> None:
     with pytest.raises(TypeError, match=r"^Secret does not travel in clear$"):
         wire.pack(builders.a_payload())
+
+
+def test_text_of_an_earlier_version_is_read_with_what_was_added_since() -> None:
+    today = builders.an_instance()
+    envelope = json.loads(wire.to_text(today)) | {"version": 1}
+    for added in ("allowed", "launched", "calls"):
+        del envelope["data"][added]
+    assert wire.from_text(json.dumps(envelope)) == today
+
+
+def test_text_of_an_unheard_kind_is_refused() -> None:
+    with pytest.raises(InternalError, match="was not expected"):
+        wire.from_text('{"type": "Unheard", "version": 1, "data": {}}')
