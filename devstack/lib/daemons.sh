@@ -8,17 +8,29 @@ runs() {
     [ -n "$pid" ] && grep -aqF -- "$2" "/proc/$pid/cmdline" 2>/dev/null
 }
 
+# _ended PID   A process that was killed loses its command line first and what it listens on last.
+_ended() {
+    local state
+    state=$(sed 's/.*) //; s/ .*//' "/proc/$1/stat" 2>/dev/null) || return 0
+    # A main thread may have ended before the others.
+    [ "$state" = Z ] && [ "$(find "/proc/$1/task" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l)" -le 1 ]
+}
+
 # stop_by_pid_file PID_FILE NAME SECONDS [SIGNAL]   asks it to end, and kills it after that time
 stop_by_pid_file() {
-    local pid_file=$1 name=$2 tries=$(($3 * 10)) signal=${4:-TERM}
+    local pid_file=$1 name=$2 tries=$(($3 * 10)) signal=${4:-TERM} pid
     if runs "$pid_file" "$name"; then
         say "    stopping $(basename "$name" .conf)"
-        kill -s "$signal" "$(cat "$pid_file")"
-        while runs "$pid_file" "$name" && [ "$tries" -gt 0 ]; do
+        pid=$(cat "$pid_file")
+        kill -s "$signal" "$pid"
+        while ! _ended "$pid" && [ "$tries" -gt 0 ]; do
             sleep 0.1
             tries=$((tries - 1))
         done
-        ! runs "$pid_file" "$name" || kill -9 "$(cat "$pid_file")"
+        if ! _ended "$pid"; then
+            kill -9 "$pid"
+            wait_for 10 _ended "$pid" || fail "$(basename "$name" .conf) (process $pid) does not end"
+        fi
     fi
     rm -f "$pid_file"
 }

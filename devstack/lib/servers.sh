@@ -168,7 +168,7 @@ _server_start() {
 _server_wait() {
     local kind=$1 dir=$2
     shift 2
-    wait_for 90 _answers_or_ended "$kind" "$dir" "$@" || true
+    wait_for 180 _answers_or_ended "$kind" "$dir" "$@" || true
     if ! "${kind}_runs" "$dir" || ! "$@" >/dev/null 2>&1; then
         tail -n 15 "$dir/output" >>"$DEVSTACK_LOG"
         fail "$kind does not answer; its own words are in $dir/output"

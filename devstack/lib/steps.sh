@@ -75,6 +75,8 @@ run() {
 
 fail() {
     _step_why=$*
+    # Where nobody reports it, it is said here.
+    [ -n "$(trap -p EXIT)" ] || echo "$*" >&2
     exit 1
 }
 

@@ -49,7 +49,7 @@ class Server:
         log = self.directory.parent / "servers.log"
         script = f"set -euo pipefail; DEVSTACK_LOG={log}; {libraries} {words}"
         done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}{log.read_text()[-2000:]}"
         return done.stdout.strip()
 
 
