@@ -16,5 +16,5 @@ test_packages=(
     python3-guestfs libguestfs-xfs linux-image-cloud-amd64
 )
 
-# MariaDB's "core" is the whole server without the service.
-server_packages=(rabbitmq-server postgresql mariadb-server-core)
+# MariaDB's "core" is the whole server without the service; what makes its first database needs the clients' as well.
+server_packages=(rabbitmq-server postgresql mariadb-server-core mariadb-client-core)
