@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -81,7 +80,9 @@ class _Found:
 
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
-        self._domains = {host: dict(_domains(libvirt.uri)) for host, libvirt in rig.libvirts.items()}
+        self._domains = {
+            host: {one.uuid: one.state for one in leftovers.defined(own.seat)} for host, own in rig.libvirts.items()
+        }
 
     def wrongs(self, server: dict[str, Any], guest: Guest) -> Iterator[str]:
         status, host = server["status"], server["OS-EXT-SRV-ATTR:host"]
@@ -107,16 +108,6 @@ class _Found:
         state = self._rig.computes[server["OS-EXT-SRV-ATTR:host"]].state
         console = state / "instances" / server["id"] / "console.log"
         return console.read_text(errors="replace") if console.exists() else ""
-
-
-def _domains(uri: str) -> Iterator[tuple[str, str]]:
-    """Id and state of each."""
-    listed = subprocess.run(["virsh", "-c", uri, "list", "--all", "--name"], capture_output=True, text=True, check=True)
-    for name in listed.stdout.split():
-        told = subprocess.run(["virsh", "-c", uri, "dominfo", name], capture_output=True, text=True, check=False).stdout
-        facts = dict(line.split(":", 1) for line in told.splitlines() if ":" in line)
-        if facts:
-            yield facts["UUID"].strip(), facts["State"].strip()
 
 
 def left(rig: Rig) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import libvirt
 import sqlalchemy as sa
 
 if TYPE_CHECKING:
@@ -50,21 +51,48 @@ NOTHING = Leftovers(frozenset(), frozenset(), frozenset(), frozenset(), frozense
 _DESCRIPTION = 64 * 1024
 
 
-def of_host(state: Path, libvirt: Seat = MACHINE) -> Leftovers:
+def of_host(state: Path, seat: Seat = MACHINE) -> Leftovers:
     """What there is of the guests of one state directory; the claims are the database's business."""
-    return Leftovers(domains(state, libvirt), directories(state), saved(state, libvirt), emulators(state), frozenset())
+    return Leftovers(domains(state, seat), directories(state), saved(state, seat), emulators(state), frozenset())
 
 
-def domains(state: Path, libvirt: Seat = MACHINE) -> frozenset[str]:
-    names = subprocess.run(
-        _virsh(libvirt, "list", "--all", "--uuid"), capture_output=True, text=True, check=True
-    ).stdout
-    described = (_xml(libvirt, name) for name in names.split())
-    return frozenset(xml for xml in described if _mentions(xml, state))
+def domains(state: Path, seat: Seat = MACHINE) -> frozenset[str]:
+    return frozenset(one.xml for one in defined(seat) if _mentions(one.xml, state))
 
 
-def _virsh(libvirt: Seat, *words: str) -> list[str]:
-    return ["virsh", "--connect", libvirt.uri, *words]
+_STATES = {
+    libvirt.VIR_DOMAIN_RUNNING: "running",
+    libvirt.VIR_DOMAIN_SHUTOFF: "shut off",
+    libvirt.VIR_DOMAIN_PAUSED: "paused",
+}
+
+
+@dataclass(frozen=True)
+class Domain:
+    """As libvirt tells it; ``state`` in virsh's words."""
+
+    uuid: str
+    state: str
+    xml: str
+
+
+def defined(seat: Seat) -> list[Domain]:
+    """All domains there, whoever has made them. Over the binding: a program for each look would be what costs most."""
+    connection = libvirt.open(seat.uri)
+    try:
+        found = []
+        for domain in connection.listAllDomains():
+            # A domain may go between the list and this.
+            with suppress(libvirt.libvirtError):
+                state = domain.state()[0]
+                found.append(Domain(domain.UUIDString(), _STATES.get(state, str(state)), domain.XMLDesc()))
+        return found
+    finally:
+        connection.close()
+
+
+def _virsh(seat: Seat, *words: str) -> list[str]:
+    return ["virsh", "--connect", seat.uri, *words]
 
 
 def _mentions(text: str, state: Path) -> bool:
@@ -72,19 +100,14 @@ def _mentions(text: str, state: Path) -> bool:
     return f"{state}/" in text
 
 
-def _xml(libvirt: Seat, uuid: str) -> str:
-    # A domain of somebody else may go between the list and this.
-    return subprocess.run(_virsh(libvirt, "dumpxml", uuid), capture_output=True, text=True, check=False).stdout
-
-
 def directories(state: Path) -> frozenset[str]:
     instances = state / "instances"
     return frozenset(entry.name for entry in instances.iterdir()) if instances.exists() else frozenset()
 
 
-def saved(state: Path, libvirt: Seat = MACHINE) -> frozenset[str]:
+def saved(state: Path, seat: Seat = MACHINE) -> frozenset[str]:
     """The memory of suspended guests, by the file's name."""
-    files = libvirt.saves.glob("*.save")
+    files = seat.saves.glob("*.save")
     return frozenset(file.name for file in files if _mentions(_beginning(file), state / "instances"))
 
 
@@ -135,15 +158,14 @@ def injection(state: Path, services: Sequence[int]) -> frozenset[str]:
     return frozenset(found for found in (*mounts, *loops, *strangers) if _mentions(found, state))
 
 
-def remove_domains(state: Path, libvirt: Seat = MACHINE) -> None:
+def remove_domains(state: Path, seat: Seat = MACHINE) -> None:
     """After a test that failed: its guests would run on. Those that libvirt does not end are ended without it."""
-    listed = subprocess.run(_virsh(libvirt, "list", "--all", "--uuid"), capture_output=True, text=True, check=False)
-    for uuid in listed.stdout.split():
-        if _mentions(_xml(libvirt, uuid), state):
-            subprocess.run(_virsh(libvirt, "destroy", uuid), capture_output=True, check=False)
-            subprocess.run(
-                _virsh(libvirt, "undefine", "--nvram", "--managed-save", uuid), capture_output=True, check=False
-            )
+    with suppress(libvirt.libvirtError):
+        for one in defined(seat):
+            if _mentions(one.xml, state):
+                subprocess.run(_virsh(seat, "destroy", one.uuid), capture_output=True, check=False)
+                undefine = _virsh(seat, "undefine", "--nvram", "--managed-save", one.uuid)
+                subprocess.run(undefine, capture_output=True, check=False)
     for pid in emulators(state):
         with suppress(ProcessLookupError):
             os.kill(int(pid), signal.SIGKILL)
