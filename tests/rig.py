@@ -82,7 +82,7 @@ class Service(Running):
 
     def news(self) -> str:
         """What it has logged since its last start."""
-        return self.words()[self._said_before :]
+        return self.log.read_bytes()[self._said_before :].decode(errors="replace")
 
     def restart(self) -> None:
         assert self.stop() == 0, self.words()[-4000:]

@@ -9,16 +9,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tests.faults import clock
 from tests.faults.private import Servers
 from tests.faults.traffic import Guest
 from tests.rig import Rig, Service
 
 HOST_DOWN_AFTER = 5
 _CHECKOUT = Path(__file__).parents[2]
-_FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 _HOUR = 3600
 # Moments, in seconds, for which a killed service is away; no host is missed for so short a time.
 _AWAY = (0.0, 2.0)
@@ -165,13 +166,18 @@ def _other_program(service: Service, command: list[str]) -> Iterator[None]:
         service.start()
 
 
+def _program(module: str) -> list[str]:
+    """That of tests.faults, in place of a service's own."""
+    code = f"import sys; sys.path.insert(0, {str(_CHECKOUT)!r}); from tests.faults import {module}; {module}.main()"
+    return [sys.executable, "-c", code]
+
+
 @contextmanager
 def _messages_twice(scene: Scene) -> Iterator[str]:
     rig = scene.rig
     services = [*rig.dispatchers, *rig.computes.values()]
     before = {one.name: one.command for one in services}
-    program = f"import sys; sys.path.insert(0, {str(_CHECKOUT)!r}); from tests.faults import twice; twice.main()"
-    _restart(services, lambda one: [sys.executable, "-c", program, one.kind, f"--config-file={one.config}"])
+    _restart(services, lambda one: [*_program("twice"), one.kind, f"--config-file={one.config}"])
     try:
         yield ""
     finally:
@@ -189,16 +195,13 @@ def _restart(services: list[Service], command: Callable[[Service], list[str]]) -
 
 @contextmanager
 def _clock_off(scene: Scene) -> Iterator[str]:
-    """For the process of one compute alone: not for the programs that it starts."""
     victim = scene.a_compute()
-    sign = scene.chance.choice("+-")
-    program = (
-        "import os, sys; [os.environ.pop(name) for name in ('LD_PRELOAD', 'FAKETIME', 'DONT_FAKE_MONOTONIC')];"
-        " from injector.cmd import service; sys.exit(service.compute())"
-    )
-    fake = ["env", f"LD_PRELOAD={_FAKETIME}", f"FAKETIME={sign}{_HOUR}s", "DONT_FAKE_MONOTONIC=1"]
-    with _other_program(victim, [*fake, sys.executable, "-c", program, f"--config-file={victim.config}"]):
-        yield f"{victim.name} {sign}1 h"
+    sign = scene.chance.choice((1, -1))
+    wrong = [f"{name}={value}" for name, value in clock.environment(sign * _HOUR).items()]
+    with _other_program(victim, ["env", *wrong, *_program("clock"), f"--config-file={victim.config}"]):
+        yield f"{victim.name} {sign:+d} h"
+        said = datetime.fromisoformat(victim.news().splitlines()[-1][:19])
+        assert abs((said - datetime.now()).total_seconds() - sign * _HOUR) < _HOUR / 2, "its clock was right"
 
 
 KINDS: dict[str, Kind] = {

@@ -1,7 +1,6 @@
 """Each fault once, while guests are made, changed and deleted: nothing is lost, runs twice, gets stuck or stays behind.
 
-The default run has the faults of our own services and of libvirt, which are the ones that could start a guest twice;
-``tox -e matrix`` has all, ``tox -e faults`` more of each.
+``tox -e faults`` has more of each.
 """
 
 from __future__ import annotations
@@ -26,8 +25,6 @@ SEED = int(os.environ.get("INJECTOR_SEED", "2"))
 PORT = 18940
 # The long run has the broker down for longer, and waits longer for guests to speak.
 PACE = Pace(outage=8.0, words=15.0)
-
-IN_EVERY_RUN = ("dispatcher_killed", "compute_killed", "compute_frozen", "libvirt_restarted", "messages_twice")
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]
 
@@ -68,9 +65,7 @@ def virsh(host: OwnLibvirt, *words: str | Path) -> None:
     subprocess.run(["virsh", "--connect", host.uri, *words], check=True, capture_output=True)
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=() if kind in IN_EVERY_RUN else pytest.mark.matrix) for kind in KINDS]
-)
+@pytest.mark.parametrize("kind", KINDS)
 def test_nothing_is_lost_runs_twice_gets_stuck_or_stays_behind(kind: str, stage: Stage, tmp_path: Path) -> None:
     result = stage.run(kind, SEED, 0)
     assert result.clean, (result, keep_logs(stage.rig, tmp_path))
