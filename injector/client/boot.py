@@ -8,19 +8,8 @@ from typing import Any
 
 from cliff.formatters.base import ListFormatter
 
-from injector.client import views
-from injector.client.arguments import (
-    FileArgument,
-    NicArgument,
-    Source,
-    file_argument,
-    key_value,
-    nic_argument,
-    only_one_reads_stdin,
-    positive,
-    seconds,
-    yes_or_no,
-)
+from injector.client import payload, views
+from injector.client.arguments import NicArgument, nic_argument, positive, seconds, yes_or_no
 from injector.client.command import ApiShower, cell
 from injector.client.exits import Failure, UsageError
 from injector.client.find import FLAVOR, IMAGE, NETWORK, SERVER, find_id, get, name_images
@@ -28,7 +17,6 @@ from injector.client.progress import shown
 from injector.client.session import Document, Session
 from injector.client.watch import Goal, Watch
 
-BEST_EFFORT = ("key", "metadata", "user_data", "network", "password", "hostname", "devices")
 ROW = ("id", "name", "status", "guest", "admin_pass")
 """The columns when several servers are booted."""
 GOALS = tuple(goal.value for goal in Goal)
@@ -120,39 +108,13 @@ def what(group: argparse._ArgumentGroup) -> None:
 
 
 def inject(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--key-name",
-        dest="key_names",
-        action="append",
-        default=[],
-        metavar="KEY",
-        help="key pair that may log in (repeat for more)",
-    )
-    group.add_argument("--user-data", type=Source, metavar="FILE", help="file with user-data ('-': standard input)")
-    group.add_argument(
-        "--file",
-        dest="files",
-        type=file_argument,
-        action="append",
-        default=[],
-        metavar="DST=SRC[,mode=MODE][,owner=OWNER][,best-effort]",
-        help="put the local file SRC ('-': standard input) at DST in the guest, whatever its bytes (repeat for more); "
-        "best-effort: boot even if it cannot be delivered",
-    )
-    group.add_argument(
-        "--meta", type=key_value, action="append", default=[], metavar="KEY=VALUE", help="metadata (repeat for more)"
-    )
+    payload.keys(group)
+    payload.user_data(group)
+    payload.files(group)
+    payload.metadata(group)
     group.add_argument("--config-drive", type=yes_or_no, metavar="true|false", help="ask for a config drive")
-    group.add_argument("--admin-pass", metavar="PASSWORD", help="the administrator's password (else one is generated)")
-    group.add_argument(
-        "--best-effort",
-        dest="best_effort",
-        choices=BEST_EFFORT,
-        action="append",
-        default=[],
-        metavar="KIND",
-        help=f"boot even if this cannot be delivered: {', '.join(BEST_EFFORT)} (repeat for more)",
-    )
+    payload.admin_pass(group)
+    payload.best_effort(group)
     group.add_argument("--hostname", metavar="HOSTNAME", help="the guest's host name (default: made from NAME)")
 
 
@@ -186,12 +148,12 @@ def body(session: Session, args: argparse.Namespace) -> dict[str, Any]:
     args.max_count = args.max_count or args.min_count
     if args.min_count > args.max_count:
         raise UsageError(f"--min-count {args.min_count} is more than --max-count {args.max_count}")
-    only_one_reads_stdin([file.source for file in args.files] + ([args.user_data] if args.user_data else []))
+    payload.check(args)
     server: dict[str, Any] = {
         "name": args.name,
         "min_count": args.min_count,
         "max_count": args.max_count,
-        "personality": [personality(file) for file in args.files],
+        "personality": payload.personality(args.files),
         "user_data": args.user_data.base64() if args.user_data else None,
         "metadata": dict(args.meta),
         "key_name": next(iter(args.key_names), None),
@@ -208,10 +170,6 @@ def body(session: Session, args: argparse.Namespace) -> dict[str, Any]:
     image, flavor = find_id(session, IMAGE, args.image), find_id(session, FLAVOR, args.flavor)
     root = _root_disk(image, args.disk_tag)
     return {"server": said | {"imageRef": image, "flavorRef": flavor, "networks": networks, **root}}
-
-
-def personality(file: FileArgument) -> dict[str, Any]:
-    return {"path": file.path, "contents": file.source.base64(), **dict(file.extras)}
 
 
 def _networks(session: Session, nics: list[NicArgument]) -> str | list[dict[str, str]]:

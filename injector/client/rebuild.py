@@ -6,9 +6,8 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from injector.client import views
-from injector.client.arguments import Source, file_argument, key_value, only_one_reads_stdin
-from injector.client.boot import BEST_EFFORT, bare_wait, personality, waited, waiting
+from injector.client import payload, views
+from injector.client.boot import bare_wait, waited, waiting
 from injector.client.command import ApiShower
 from injector.client.exits import Failure
 from injector.client.find import IMAGE, SERVER, find, find_id, name_images
@@ -29,9 +28,7 @@ class Rebuild(ApiShower):
         return bare_wait(argv)
 
     def fields(self) -> Mapping[str, Any]:
-        only_one_reads_stdin(
-            [file.source for file in self.args.files] + ([self.args.user_data] if self.args.user_data else [])
-        )
+        payload.check(self.args)
         view = find(self.session, SERVER, self.args.server)
         begun = self.session.post(f"{SERVER.path}/{view['id']}/action", {"rebuild": self._body(view)})["server"]
         for line in views.finding_lines(begun.get("injector:findings") or []):
@@ -51,45 +48,16 @@ class Rebuild(ApiShower):
 
 def _instead(group: argparse._ArgumentGroup) -> None:
     keys, user_data, files, metadata = (group.add_mutually_exclusive_group() for _ in range(4))
-    keys.add_argument(
-        "--key-name",
-        dest="key_names",
-        action="append",
-        default=[],
-        metavar="KEY",
-        help="key pair that may log in (repeat for more)",
-    )
+    payload.keys(keys)
     keys.add_argument("--no-key", action="store_true", help="no key pair at all")
-    user_data.add_argument("--user-data", type=Source, metavar="FILE", help="file with user-data ('-': standard input)")
+    payload.user_data(user_data)
     user_data.add_argument("--no-user-data", action="store_true", help="no user-data")
-    files.add_argument(
-        "--file",
-        dest="files",
-        type=file_argument,
-        action="append",
-        default=[],
-        metavar="DST=SRC[,mode=MODE][,owner=OWNER][,best-effort]",
-        help="as of boot, in place of every file that it was given (repeat for more)",
-    )
+    payload.files(files, "; in place of every file that it was given")
     files.add_argument("--no-files", action="store_true", help="no files")
-    metadata.add_argument(
-        "--meta",
-        type=key_value,
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="metadata, in place of all it has (repeat for more)",
-    )
+    payload.metadata(metadata, ", in place of all it has")
     metadata.add_argument("--no-meta", action="store_true", help="no metadata")
-    group.add_argument("--admin-pass", metavar="PASSWORD", help="the administrator's password (else one is generated)")
-    group.add_argument(
-        "--best-effort",
-        choices=BEST_EFFORT,
-        action="append",
-        default=[],
-        metavar="KIND",
-        help=f"rebuild even if this cannot be delivered: {', '.join(BEST_EFFORT)} (repeat for more)",
-    )
+    payload.admin_pass(group)
+    payload.best_effort(group)
 
 
 def _body(args: argparse.Namespace) -> dict[str, Any]:
@@ -102,7 +70,7 @@ def _body(args: argparse.Namespace) -> dict[str, Any]:
     if args.user_data or args.no_user_data:
         said["user_data"] = args.user_data.base64() if args.user_data else None
     if args.files or args.no_files:
-        said["personality"] = [personality(file) for file in args.files]
+        said["personality"] = payload.personality(args.files)
     if args.meta or args.no_meta:
         said["metadata"] = dict(args.meta)
     if args.admin_pass:
