@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Double, and_, bindparam, case, cast, func, or_, select, update
@@ -11,38 +10,16 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from injector.db import tables
 from injector.errors import NoRoom
+from injector.model.host import Usage
 from injector.model.instance import Instance
 
 _HOSTS = tables.hosts.c
+_NOTHING = Usage()
 
 
-@dataclass(frozen=True, slots=True)
-class Booking:
-    """What is taken of one host, or given back when negative."""
-
-    guests: int = 0
-    vcpus: int = 0
-    ram: int = 0
-    disk: int = 0
-
-    def __add__(self, other: Booking) -> Booking:
-        return Booking(
-            self.guests + other.guests, self.vcpus + other.vcpus, self.ram + other.ram, self.disk + other.disk
-        )
-
-    def __neg__(self) -> Booking:
-        return Booking(-self.guests, -self.vcpus, -self.ram, -self.disk)
-
-
-_NOTHING = Booking()
-
-
-def booking(instance: Instance) -> Booking:
+def booking(instance: Instance) -> Usage:
     """What an instance takes of its host as long as it holds its claims."""
-    if not instance.holds_claims:
-        return _NOTHING
-    need = instance.need
-    return Booking(1, need.vcpus, need.ram, need.disk)
+    return _NOTHING.plus(instance.need) if instance.holds_claims else _NOTHING
 
 
 def load(used_ram: ColumnElement[int]) -> ColumnElement[Any]:
@@ -78,13 +55,13 @@ _BOOK = (
 _IS_THERE = select(_HOSTS.name).where(_HOSTS.name == bindparam("host"))
 
 
-def book(connection: Connection, moves: Iterable[tuple[str | None, Booking]]) -> None:
+def book(connection: Connection, moves: Iterable[tuple[str | None, Usage]]) -> None:
     """Take and give back, summed up by host; NoRoom when one has not as much left as is taken of it.
 
     Last in a transaction, and the hosts in the order of their names: their rows are what all boots meet at, and are
     held until its end. A host that has no row promises nothing.
     """
-    sums: dict[str, Booking] = {}
+    sums: dict[str, Usage] = {}
     for host, move in moves:
         if host is not None:
             sums[host] = sums.get(host, _NOTHING) + move

@@ -96,15 +96,25 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What was promised: a number of guests, their processors, their memory in MiB and their disks in GiB."""
+    """What was promised: a number of guests, their processors, their memory in MiB and their disks in GiB.
+
+    Negative: what is given back.
+    """
 
     guests: int = 0
     vcpus: int = 0
     ram: int = 0
     disk: int = 0
 
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(self.guests + other.guests, self.vcpus + other.vcpus, self.ram + other.ram, self.disk + other.disk)
+
+    def __neg__(self) -> Usage:
+        return Usage(-self.guests, -self.vcpus, -self.ram, -self.disk)
+
     def plus(self, need: Room) -> Usage:
-        return Usage(self.guests + 1, self.vcpus + need.vcpus, self.ram + need.ram, self.disk + need.disk)
+        """With one guest more."""
+        return self + Usage(1, need.vcpus, need.ram, need.disk)
 
     def leaves(self, room: Room, need: Room) -> bool:
         """Whether ``need`` fits into what is left of ``room``."""
