@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from typing import Any
 
 from tests.api_house import eventually
 from tests.speakers import Document, Speaker
@@ -28,3 +29,8 @@ def settled(ask: Speaker, server_id: str) -> Document:
     """The server once nothing is done to it any more."""
     eventually(lambda: ask.server(server_id)["OS-EXT-STS:task_state"] is None)
     return ask.server(server_id)
+
+
+def a_network(**changes: Any) -> Document:
+    subnet = {"cidr": "10.0.2.0/24", "gateway": "10.0.2.2", "pool_first": "10.0.2.15", "pool_last": "10.0.2.99"}
+    return {"name": "lab", "injector:kind": "user", "injector:subnets": [subnet], "injector:forwards": [22]} | changes
