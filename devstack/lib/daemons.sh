@@ -3,9 +3,16 @@
 
 # runs PID_FILE NAME   Is the process of that file alive, and NAME in its command line? (Pids are used again.)
 runs() {
-    local pid
+    local pid words=''
     pid=$(cat "$1" 2>/dev/null) || return 1
-    [ -n "$pid" ] && grep -aqF -- "$2" "/proc/$pid/cmdline" 2>/dev/null
+    [ -n "$pid" ] || return 1
+    for _ in {1..25}; do
+        words=$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") || return 1
+        # For a moment there is none: when a process becomes another program, and when it ends.
+        if [ -n "$words" ] || _ended "$pid"; then break; fi
+        sleep 0.02
+    done 2>/dev/null
+    [[ $words == *"$2"* ]]
 }
 
 # _ended PID   A process that was killed loses its command line first and what it listens on last.
