@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import random
 import sys
 import time
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
@@ -20,7 +21,7 @@ WORKERS = len(os.sched_getaffinity(0))
 def main(count: int) -> None:
     begun = time.monotonic()
     everybody = population()
-    chosen = random.Random(SEED).sample(everybody, min(count, len(everybody)))
+    chosen = _lot(everybody, count)
     preload({test for tests in TESTS.values() for test in tests})
     patience = _patience({mutant.file for mutant in chosen})
     trials = [Trial(mutant.file, TESTS[mutant.file], mutant, patience[mutant.file]) for mutant in chosen]
@@ -42,6 +43,17 @@ def population() -> list[Mutant]:
     if unmatched:
         sys.exit(f"tests/mutants/table.py excludes mutants that do not exist: {sorted(unmatched)}")
     return [mutant for mutant in found if _key(mutant) not in EQUIVALENT]
+
+
+def _lot(everybody: Collection[Mutant], count: int) -> list[Mutant]:
+    """So many by chance, each by its own: a change elsewhere in the code does not draw others."""
+    seen: Counter[tuple[str, str, str]] = Counter()
+    drawn: list[tuple[bytes, Mutant]] = []
+    for mutant in everybody:
+        seen[_key(mutant)] += 1
+        name = f"{SEED} {_key(mutant)} {seen[_key(mutant)]}"
+        drawn.append((hashlib.sha256(name.encode()).digest(), mutant))
+    return [mutant for _, mutant in sorted(drawn, key=lambda one: one[0])[:count]]
 
 
 def _key(mutant: Mutant) -> tuple[str, str, str]:

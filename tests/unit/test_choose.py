@@ -118,6 +118,8 @@ def test_the_first_refusal_is_told() -> None:
     ("image", "specs"),
     [
         ({"hw_architecture": "aarch64"}, {}),
+        ({"architecture": "aarch64"}, {}),
+        ({"img_hv_type": "KVM-like"}, {}),
         ({"hypervisor_type": "KVM-like"}, {}),
         ({}, {"capabilities:arch": "aarch64"}),
         ({}, {"capabilities:host": "c"}),
@@ -134,17 +136,18 @@ def test_what_image_and_flavor_ask_of_a_host_it_must_be(image: dict[str, str], s
 
 def test_what_a_host_is_does_not_depend_on_case_and_other_specs_ask_nothing() -> None:
     specs = {"capabilities:hypervisor": "qemu", "capabilities:host": "b", "hw:cpu_policy": "dedicated"}
-    wanted = _wanted(image={"architecture": "X86_64", "os_type": "linux"}, flavor=builders.a_flavor(extra_specs=specs))
+    image = {"hw_architecture": "X86_64", "architecture": "x86_64", "img_hv_type": "QEMU", "hypervisor_type": "qemu"}
+    wanted = _wanted(image=image | {"os_type": "linux"}, flavor=builders.a_flavor(extra_specs=specs))
     assert _chosen(wanted, _host("a"), _host("b")) == "b"
 
 
 def test_kinds_that_can_build_it_are_told_from_those_that_cannot() -> None:
     flavor = builders.a_flavor(extra_specs={"capabilities:arch": "x86_64", "capabilities:host": "elsewhere"})
-    assert could_build(_wanted(flavor=flavor), _facts("a"))
-    assert not could_build(_wanted(flavor=flavor), _facts("a", arch="aarch64"))
+    assert could_build(_wanted(flavor=flavor), _facts("a")) is True
+    assert could_build(_wanted(flavor=flavor), _facts("a", arch="aarch64")) is False
     asked = _wanted(builders.an_item(ItemKind.USER_DATA, "user_data"))
-    assert could_build(asked, _facts("a"))
-    assert not could_build(asked, _facts("a", policy=InjectionPolicy(force_config_drive=False)))
+    assert could_build(asked, _facts("a")) is True
+    assert could_build(asked, _facts("a", policy=InjectionPolicy(force_config_drive=False))) is False
 
 
 def test_properties_that_no_single_host_has_together_are_refused() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from injector.compute.lanes import Build, Lanes
+from injector.errors import HostError
 
 
 class Worker:
@@ -153,6 +154,18 @@ def test_a_bug_in_the_work_is_logged_and_an_end_is_not(caplog: pytest.LogCapture
         lanes.close()
         assert len(caplog.records) == logged
         assert lanes.idle is True
+
+
+def test_a_host_that_is_in_the_way_is_no_bug(caplog: pytest.LogCaptureFixture) -> None:
+    def look(_: str) -> None:
+        raise HostError("no room for it", detail="vda")
+
+    for work in (look, bad):
+        lanes = Lanes(1, 1)
+        lanes.enter("a", work)
+        lanes.close()
+    said = {(record.levelname, "vda" in record.getMessage(), record.exc_info is None) for record in caplog.records}
+    assert said == {("WARNING", True, True), ("ERROR", False, False)}
 
 
 def test_closing_forgets_what_has_not_begun_and_looks_no_more(lanes: Lanes, worker: Worker) -> None:

@@ -20,6 +20,7 @@ from injector.inject.receipt import (
     left_out,
     prove,
     read_back,
+    tag_list,
     things,
 )
 from injector.model.payload import Item, ItemKind
@@ -79,6 +80,7 @@ CONTENTS = [
     pytest.param(asking(a.an_item(ItemKind.USER_DATA), user_data=Secret("#!")), b"#!", id="user-data"),
     pytest.param(asking(a.an_item(ItemKind.PASSWORD), admin_password=Secret("pw")), b"pw", id="password"),
     pytest.param(asking(a.an_item(ItemKind.NETWORK)), b"52:54:00:00:00:01 10.0.2.15/24", id="network"),
+    pytest.param(asking(a.an_item(ItemKind.DEVICES), instance={"disk_tag": "root"}), b"disk  root", id="devices"),
     pytest.param(asking(a.an_item(ItemKind.HOSTNAME), instance={"hostname": "web"}), b"web", id="hostname"),
     pytest.param(asking(a.an_item(), files=(a.a_file(),)), b"hello", id="file"),
 ]
@@ -104,6 +106,7 @@ MISSING = [
     pytest.param(asking(a.an_item(ItemKind.PASSWORD)), "the password", id="no password"),
     pytest.param(asking(a.an_item(ItemKind.PASSWORD), admin_password=Secret("")), "password", id="empty password"),
     pytest.param(asking(a.an_item(ItemKind.NETWORK), instance={"nics": ()}), "network", id="no cards"),
+    pytest.param(asking(a.an_item(ItemKind.DEVICES, "devices")), "devices", id="no roles of devices"),
     pytest.param(asking(a.an_item()), "file '/etc/motd'", id="no file"),
     pytest.param(asking(a.an_item(mode=0o600), files=(a.a_file(),)), "file '/etc/motd'", id="another mode"),
     pytest.param(asking(a.an_item(owner="ada"), files=(a.a_file(),)), "file '/etc/motd'", id="another owner"),
@@ -133,6 +136,14 @@ def test_addresses_are_the_static_ones_a_sorted_line_each() -> None:
     nics = (a.a_nic(mac="52:54:00:00:00:02", addresses=both), a.a_nic())
     assert address_list(nics) == b"52:54:00:00:00:01 10.0.2.15/24\n52:54:00:00:00:02 10.0.2.16/24"
     assert address_lines([("b", "2/8"), ("a", "1/8")]) == b"a 1/8\nb 2/8"
+
+
+def test_tags_are_a_sorted_line_each() -> None:
+    tagged = (a.a_nic(mac="52:54:00:00:00:02", tag="storage"), a.a_nic(), a.a_nic(mac="52:54:00:00:00:01", tag="lan"))
+    lines = b"nic 52:54:00:00:00:01 lan\nnic 52:54:00:00:00:02 storage"
+    assert tag_list(a.an_instance(nics=tagged)) == lines
+    assert tag_list(a.an_instance(nics=tagged, disk_tag="root")) == b"disk  root\n" + lines
+    assert tag_list(a.an_instance()) == b""
 
 
 def test_the_proof_names_everything_that_is_not_as_asked() -> None:

@@ -330,6 +330,16 @@ def test_what_an_operator_gives_up_is_made_anew_elsewhere() -> None:
     assert record.taken_by(after, "other", 3, LAUNCHED).launched == 3
     with pytest.raises(StaleError):
         record.evacuated(_at(State.DELETING), "h", 2, MOVE, NOON)
+    for host, attempt in (("elsewhere", 2), ("h", 1)):
+        with pytest.raises(StaleError, match="any more"):
+            record.evacuated(lost, host, attempt, MOVE, NOON)
+
+
+@pytest.mark.parametrize("plan", [None, Plan(ChannelKind.PARTITION, "asked for")])
+def test_who_had_no_drive_is_given_none_because_he_is_made_again(plan: Plan | None) -> None:
+    lost = _at(State.ACTIVE, plan=plan)
+    assert not record.evacuated(lost, "h", 2, MOVE, NOON).config_drive
+    assert not record.rebuilding(lost, REBUILD, NOON).config_drive
 
 
 # made anew

@@ -116,6 +116,12 @@ def test_the_last_marker_counts() -> None:
     assert verdict.state is GuestState.ERROR
 
 
+@pytest.mark.parametrize(("kilobytes", "heard"), [(200, True), (300, False)])
+def test_a_marker_is_heard_before_much_that_is_said_later_but_not_before_all(kilobytes: int, heard: bool) -> None:
+    later = [b"x" * 1023] * kilobytes
+    assert (said.on_console(b"\n".join([b'injector-guest: {"status": "done"}', *later]), DRIVE) is not None) is heard
+
+
 @pytest.mark.parametrize(
     "line",
     [

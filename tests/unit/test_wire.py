@@ -121,6 +121,17 @@ def test_only_what_was_expected_is_read() -> None:
         wire.unpack(forward | {"type": "Nonsense"})
 
 
+def test_what_is_no_secret_and_no_value_of_ours_does_not_travel() -> None:
+    with pytest.raises(TypeError, match=r"^object does not travel$"):
+        wire.to_clear(object())
+
+
+def test_a_digest_is_of_32_characters_and_of_the_value() -> None:
+    one, other = Forward("52:54:00:00:00:01", 22, 20022), Forward("52:54:00:00:00:01", 22, 20023)
+    assert len(wire.digest(one)) == 32
+    assert wire.digest(one) == wire.digest(replace(one)) != wire.digest(other)
+
+
 def test_a_payload_is_refused_by_its_name() -> None:
     with pytest.raises(TypeError, match=r"^Secret does not travel in clear$"):
         wire.pack(builders.a_payload())
@@ -132,6 +143,9 @@ def test_text_of_an_earlier_version_is_read_with_what_was_added_since() -> None:
     for added in ("allowed", "launched", "calls"):
         del envelope["data"][added]
     assert wire.from_text(json.dumps(envelope)) == today
+    # Today's of the same name has other fields, for all that anybody knows.
+    with pytest.raises(KeyError):
+        wire.from_text(json.dumps(envelope | {"version": 0}))
 
 
 def test_text_of_an_unheard_kind_is_refused() -> None:
