@@ -83,9 +83,11 @@ class DispatcherManager:
         self._bell.ring(instance)
         return instance
 
-    def set_metadata(self, context: Context, instance_id: str, metadata: Mapping[str, str]) -> Instance:
+    def set_metadata(
+        self, context: Context, instance_id: str, metadata: Mapping[str, str], before: Mapping[str, str] | None = None
+    ) -> Instance:
         LOG.info("instance %s: metadata set by %s", instance_id, context.user_id)
-        return self._store.change(instance_id, lambda seen: replace(seen, metadata=dict(metadata)))
+        return self._store.change(instance_id, lambda seen: record.described(seen, metadata, before))
 
     def refresh(
         self, context: Context, instance_id: str, policy: IdPolicy | None, to: int | None, call: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -145,7 +146,9 @@ def begun(instance: Instance, state: State, call: str = "") -> Instance:
 
 
 def rebuilding(instance: Instance, wanted: Rebuild, at: datetime, call: str = "") -> Instance:
-    """The record once it was asked to be made anew where it is; Conflict when it was never launched, or is busy.
+    """The record once it was asked to be made anew where it is.
+
+    Conflict when it was never launched, is busy, or has other metadata than those to be delivered again.
 
     A guest that has had a config drive gets one again: an operator who forces them binds first builds only.
     """
@@ -153,6 +156,8 @@ def rebuilding(instance: Instance, wanted: Rebuild, at: datetime, call: str = ""
         return instance
     if instance.launched_at is None:
         raise Conflict(f"the instance is {instance.state.value} and was never launched: it can only be deleted")
+    if wanted.seen_metadata is not None and instance.metadata != wanted.seen_metadata:
+        raise Conflict("the metadata that were to be delivered again have been changed meanwhile", field="metadata")
     had_drive = instance.plan is not None and instance.plan.channel is ChannelKind.CONFIG_DRIVE
     again = _made_again(instance, at)
     return instance.advance(
@@ -239,6 +244,13 @@ def evacuated(instance: Instance, host: str, attempt: int, move: Move, at: datet
 def movable(instance: Instance) -> bool:
     """Whether a build may go on elsewhere without a word from its host: its guest cannot be running there."""
     return instance.state is State.BUILDING and instance.allowed != instance.attempt
+
+
+def described(instance: Instance, metadata: Mapping[str, str], before: Mapping[str, str] | None) -> Instance:
+    """With other metadata; StaleError when those that they were made from, if any, are not the record's any more."""
+    if before is not None and instance.metadata != before:
+        raise StaleError(f"the metadata of instance {instance.id} have been changed meanwhile")
+    return replace(instance, metadata=dict(metadata))
 
 
 def refreshing(instance: Instance, wanted: Refresh, call: str = "") -> Instance:

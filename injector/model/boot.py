@@ -67,6 +67,7 @@ class Rebuild:
     """A guest to be made anew on its host, from ``image``, with its name, addresses and size.
 
     ``payload`` None: the same again; else ``items`` are of it. ``kernel`` and ``ramdisk`` belong to the image.
+    ``seen_metadata``: what the record had when its metadata were to stay as they are.
     """
 
     image: Image
@@ -76,6 +77,7 @@ class Rebuild:
     payload: Sealed | None = None
     items: tuple[Item, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
+    seen_metadata: Mapping[str, str] | None = None
     key: KeyPair | None = None
     more_keys: tuple[KeyPair, ...] = ()
     findings: tuple[Finding, ...] = ()

@@ -25,7 +25,7 @@ TOPIC = "injector-dispatcher"
 VERSION = "1.1"
 
 _SINCE = dict.fromkeys(("rebuild", "host_alive", "enable_host", "drain_host", "evacuate_host", "forget_host"), "1.1")
-_ARGUMENTS_SINCE = {"token": "1.1", "call": "1.1"}
+_ARGUMENTS_SINCE = {"token": "1.1", "call": "1.1", "before": "1.1"}
 """What came with which version; all else has been there from the first."""
 
 _SECONDS = (15.0, 15.0, 30.0)
@@ -81,8 +81,13 @@ class Dispatcher(Protocol):
         """
         ...
 
-    def set_metadata(self, context: Context, instance_id: str, metadata: Mapping[str, str]) -> Instance:
-        """Replace the metadata of the record; what was delivered stays as it is."""
+    def set_metadata(
+        self, context: Context, instance_id: str, metadata: Mapping[str, str], before: Mapping[str, str] | None = None
+    ) -> Instance:
+        """Replace the metadata of the record; what was delivered stays as it is.
+
+        StaleError when they are no longer those from ``before``, out of which the new ones were made.
+        """
         ...
 
     def refresh(
@@ -190,8 +195,10 @@ class DispatcherEndpoint:
     def rebuild(self, context: Context, instance_id: str, wanted: Packed, call: str = "") -> Packed:
         return wire.pack(self._dispatcher.rebuild(context, instance_id, wire.unpack(wanted, Rebuild), call))
 
-    def set_metadata(self, context: Context, instance_id: str, metadata: dict[str, str]) -> Packed:
-        return wire.pack(self._dispatcher.set_metadata(context, instance_id, metadata))
+    def set_metadata(
+        self, context: Context, instance_id: str, metadata: dict[str, str], before: dict[str, str] | None = None
+    ) -> Packed:
+        return wire.pack(self._dispatcher.set_metadata(context, instance_id, metadata, before))
 
     def refresh(self, context: Context, instance_id: str, policy: str | None, to: int | None, call: str = "") -> Packed:
         wanted = None if policy is None else IdPolicy(policy)
@@ -286,8 +293,11 @@ class DispatcherClient:
         instance: Instance = wire.unpack(reply, Instance)
         return instance
 
-    def set_metadata(self, context: Context, instance_id: str, metadata: Mapping[str, str]) -> Instance:
-        reply = self._call("set_metadata", context=context, instance_id=instance_id, metadata=dict(metadata))
+    def set_metadata(
+        self, context: Context, instance_id: str, metadata: Mapping[str, str], before: Mapping[str, str] | None = None
+    ) -> Instance:
+        said = {"metadata": dict(metadata), "before": None if before is None else dict(before)}
+        reply = self._call("set_metadata", context=context, instance_id=instance_id, **said)
         instance: Instance = wire.unpack(reply, Instance)
         return instance
 

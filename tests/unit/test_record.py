@@ -363,6 +363,22 @@ def test_a_rebuild_is_another_attempt_that_keeps_what_was_not_replaced() -> None
     assert record.taken_by(done, "h", 3, LAUNCHED) == done
 
 
+def test_metadata_that_are_to_stay_are_those_that_were_seen() -> None:
+    seen = _at(State.ACTIVE, metadata={"role": "web"})
+    kept = replace(REBUILD, metadata={"role": "web"}, seen_metadata={"role": "web"})
+    assert record.rebuilding(seen, kept, NOON).metadata == {"role": "web"}
+    with pytest.raises(Conflict, match="changed meanwhile"):
+        record.rebuilding(replace(seen, metadata={"role": "db"}), kept, NOON)
+
+
+def test_metadata_made_from_what_is_there_no_more_are_stale() -> None:
+    seen = _at(State.ACTIVE, metadata={"role": "web"})
+    assert record.described(seen, {"role": "db"}, {"role": "web"}).metadata == {"role": "db"}
+    assert record.described(seen, {"role": "db"}, None).metadata == {"role": "db"}
+    with pytest.raises(StaleError):
+        record.described(seen, {"role": "db"}, {})
+
+
 def test_a_rebuild_with_another_payload_has_its_items() -> None:
     new = (an_item(name="/etc/new"),)
     after = record.rebuilding(_at(State.ACTIVE), replace(REBUILD, payload=a_sealed(), items=new), NOON)

@@ -42,7 +42,7 @@ FINGERPRINTS = {
     "Payload": (1, "1288e8c57aecf090"),
     "Plan": (1, "0af2580845ef0bb8"),
     "Preview": (1, "65ef4265c8142ad5"),
-    "Rebuild": (1, "dc26c6bd9623f3e1"),
+    "Rebuild": (1, "6998c78841a85513"),
     "Receipt": (1, "23d4046838e25a0b"),
     "Refreshed": (1, "b7dff90bd280241a"),
     "Settled": (2, "eba3d5ccf9614d92"),

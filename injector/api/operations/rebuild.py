@@ -5,6 +5,7 @@ What the order does not mention is delivered again as it was, the random seed al
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from injector.api import naming
@@ -52,7 +53,6 @@ class Again:
         return Subject(self.payload.user_data, self.payload.files, keys, self.password_given)
 
     def sealed(self, vault: Vault, findings: tuple[Finding, ...]) -> Rebuild:
-        said = self.order.said
         return Rebuild(
             image=self.image,
             kernel=self.kernel,
@@ -60,18 +60,23 @@ class Again:
             name=self.order.name,
             payload=vault.seal(self.instance.id, self.payload),
             items=self._items(),
-            metadata=self.order.metadata if "metadata" in said else self.instance.metadata,
+            metadata=self._metadata,
+            seen_metadata=None if "metadata" in self.order.said else self.instance.metadata,
             key=self.key,
             more_keys=self.more_keys,
             findings=findings,
         )
 
+    @property
+    def _metadata(self) -> Mapping[str, str]:
+        return self.order.metadata if "metadata" in self.order.said else self.instance.metadata
+
     def _items(self) -> tuple[Item, ...]:
-        instance, order = self.instance, self.order
+        instance = self.instance
         items = items_of(
             self.payload,
             keys=((self.key,) if self.key else ()) + self.more_keys,
-            metadata=order.metadata if "metadata" in order.said else instance.metadata,
+            metadata=self._metadata,
             nics=tuple(NicOrder(nic.network, tag=nic.tag) for nic in instance.nics),
             disk_tag=instance.disk_tag,
             password_given=self.password_given,

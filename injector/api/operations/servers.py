@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from injector.api.operations.look import Look, of_order
 from injector.api.operations.rebuild import again
 from injector.api.operations.repeat import Repeatable, repeatable
 from injector.db import Store
-from injector.errors import Conflict, InvalidRequest, NotFound
+from injector.errors import Conflict, InvalidRequest, NotFound, StaleError
 from injector.model.context import Context
 from injector.model.instance import Instance, State
 from injector.model.receipt import Receipt
@@ -49,6 +49,7 @@ _ACTIONS = {
         schemas.an_object({"length": schemas.or_null(schemas.a_number(-1))}), "os-getConsoleOutput"
     ),
 }
+_METADATA_TRIES = 20
 _METADATA = schemas.Checker(schemas.METADATA, "metadata")
 _META = schemas.Checker(schemas.METADATA | {"minProperties": 1, "maxProperties": 1}, "meta")
 
@@ -103,7 +104,6 @@ class Servers:
         self._settings = settings
         self._drives = drives
         self._look = Look(settings.lint)
-        self._metadata_changes = threading.Lock()
 
     def create(self, context: Context, document: object) -> Created:
         """Returns once the records are durable; InvalidRequest and OverQuota name the field.
@@ -214,20 +214,33 @@ class Servers:
         return dict(item)
 
     def delete_metadata_item(self, context: Context, instance_id: str, key: str) -> None:
-        with self._metadata_changes:
-            self.metadata_item(context, instance_id, key)
-            rest = {name: value for name, value in self.metadata(context, instance_id).items() if name != key}
-            self._dispatcher.set_metadata(context, instance_id, rest)
+        self.metadata_item(context, instance_id, key)
+
+        def rest(before: Mapping[str, str]) -> Mapping[str, str]:
+            return {name: value for name, value in before.items() if name != key}
+
+        self._change_metadata(context, instance_id, rest)
 
     def _set_metadata(
         self, context: Context, instance_id: str, given: Mapping[str, str], *, keep: bool
     ) -> Mapping[str, str]:
-        # The dispatcher replaces the whole: two merges at once would lose one of them.
-        with self._metadata_changes:
+        def after(before: Mapping[str, str]) -> Mapping[str, str]:
+            metadata = {**before, **given} if keep else dict(given)
+            limits.check_metadata(metadata, self._settings.quotas)
+            return metadata
+
+        return self._change_metadata(context, instance_id, after)
+
+    def _change_metadata(
+        self, context: Context, instance_id: str, change: Callable[[Mapping[str, str]], Mapping[str, str]]
+    ) -> Mapping[str, str]:
+        """What the record has afterwards; Conflict when others have changed it each time before this one could."""
+        for _ in range(_METADATA_TRIES):
             before = self.metadata(context, instance_id)
-            after = {**before, **given} if keep else dict(given)
-            limits.check_metadata(after, self._settings.quotas)
-            return self._dispatcher.set_metadata(context, instance_id, after).metadata
+            # The dispatcher replaces the whole: of two merges at once, at two apis maybe, one has to begin again.
+            with suppress(StaleError):
+                return self._dispatcher.set_metadata(context, instance_id, change(before), before).metadata
+        raise Conflict(f"The metadata of instance {instance_id} are changed by too many at once.", field="metadata")
 
     def _begin(self, context: Context, instance_id: str, state: State) -> None:
         self.show(context, instance_id)
