@@ -28,8 +28,22 @@ def load(conf: cfg.ConfigOpts, arguments: Sequence[str], version: str) -> settin
     try:
         conf(list(arguments), project="injector", version=version)
         return read(conf)
+    except cfg.ConfigFileParseError as error:
+        raise InvalidRequest(_unparsed(error), field="configuration") from None
+    except (cfg.NoSuchOptError, cfg.NoSuchGroupError):
+        # Not its words either: what follows a $ may be the rest of a password.
+        message = "a value names an option that does not exist: a $ that means itself is written as $$"
+        raise InvalidRequest(message, field="configuration") from None
     except (cfg.Error, ValueError) as error:
         raise InvalidRequest(f"the configuration cannot be used: {error}", field="configuration") from error
+
+
+def _unparsed(error: cfg.ConfigFileParseError) -> str:
+    """Without the library's own words: they quote the line, which may hold the password of a broker or a database."""
+    cause = error.__context__
+    known = isinstance(cause, cfg.ParseError)
+    where = f"{error.config_file}, line {cause.lineno}: {cause.msg}" if known else error.config_file
+    return f"the configuration cannot be read: {where}"
 
 
 def read(conf: cfg.ConfigOpts) -> settings.Settings:

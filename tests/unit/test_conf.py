@@ -79,3 +79,26 @@ def test_everything_about_drives(tmp_path: Path) -> None:
 def test_what_means_nothing_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(InvalidRequest, match="configuration cannot be used"):
         read(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("[database]\n connection = swordfish\n", "line 2: Unexpected continuation line"),
+        ("\n transport_url = rabbit://u:swordfish@h/\n", "line 2: Unexpected continuation line"),
+        ("swordfish\n", "line 1: No ':' or '=' found in assignment"),
+        ("[database]\n= swordfish\n", "line 2: Key cannot be empty"),
+    ],
+)
+def test_a_line_that_is_none_is_named_and_not_repeated(tmp_path: Path, text: str, place: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read(tmp_path, text)
+    assert caught.value.message == f"the configuration cannot be read: {tmp_path / 'injector.conf'}, {place}"
+    assert "swordfish" not in f"{caught.value!r} {caught.value.detail} {caught.value.__cause__!r}"
+
+
+@pytest.mark.parametrize("name", ["swordfish", "sword.fish"])
+def test_a_dollar_in_a_password_is_told_and_the_password_is_not(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"written as \$\$") as caught:
+        read(tmp_path, f"[database]\nconnection = postgresql+psycopg://u:x${name}@db/injector\n")
+    assert "sword" not in f"{caught.value!r} {caught.value.detail} {caught.value.__cause__!r}"
