@@ -127,7 +127,10 @@ class Shared:
     def images(self) -> LocalStore:
         if Kind.API in self._kinds:
             state.prepare_images(self.settings, self.group)
-        return LocalStore(self.settings.images_dir, self.settings.images, self.group)
+        store = LocalStore(self.settings.images_dir, self.settings.images, self.group)
+        if Kind.API in self._kinds:
+            store.sweep()
+        return store
 
     @property
     def source(self) -> ImageSource:

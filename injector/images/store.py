@@ -32,11 +32,14 @@ class LocalStore:
 
     def __init__(self, directory: Path, limits: ImageSettings, group: int | None = None) -> None:
         files.make_directory(directory, 0o711)
-        files.sweep(directory)
         self._directory = directory
         self._limits = limits
         self._group = group
         self._given = group if group is not None and files.can_give(directory, group) else None
+
+    def sweep(self) -> None:
+        """Remove what killed uploads left; for an api. A compute may see the directory without the right to write."""
+        files.sweep(self._directory)
 
     def put(self, image: Image, stream: Readable) -> Image:
         """Take the bytes in one pass and return the record as active, with their size and digest.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import secrets
 import stat
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from injector.errors import HostError, NoSpace
+
+LOG = logging.getLogger(__name__)
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _PART = ".part"
@@ -91,11 +94,20 @@ def _new_part(directory: Path, name: str) -> tuple[Path, int]:
 
 
 def sweep(directory: Path) -> None:
-    """Remove the staged files that a killed process left in ``directory``; those being written are locked."""
+    """Remove the staged files that a killed process left in ``directory``; those being written are locked.
+
+    What cannot be removed stays, with a word in the log: it is only in the way of the disk's other users.
+    """
     for path in directory.glob(f".*{_PART}"):
-        with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink(missing_ok=True)
+        try:
+            # For writing: NFS has no lock of one holder for who only reads.
+            with path.open("r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink(missing_ok=True)
+        except (FileNotFoundError, BlockingIOError):
+            continue
+        except OSError as error:
+            LOG.warning("what a killed process left stays: %s", error)
 
 
 def sync_directory(path: Path) -> None:

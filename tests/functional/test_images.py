@@ -107,7 +107,7 @@ class TestUpload:
 
     def test_what_a_killed_upload_left_is_swept_at_the_next_start(self, store: LocalStore, tmp_path: Path) -> None:
         (tmp_path / "images" / ".some-id.0123456789abcdef.part").write_bytes(b"half")
-        LocalStore(tmp_path / "images", LIMITS, GROUP)
+        LocalStore(tmp_path / "images", LIMITS, GROUP).sweep()
         assert names(tmp_path / "images") == []
 
 

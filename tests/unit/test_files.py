@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import grp
 import os
 import stat
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -66,6 +68,27 @@ def test_sweep_takes_what_the_dead_left_and_spares_the_living(tmp_path: Path) ->
         files.sweep(tmp_path)
         assert part.path.exists()
     assert [path.name for path in tmp_path.iterdir()] == ["image"]
+
+
+def test_sweep_goes_on_after_what_it_may_not_remove(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / ".none.0123.part").mkdir()
+    (tmp_path / ".image.0123.part").write_bytes(b"half")
+    files.sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".none.0123.part"]
+    assert ".none.0123.part" in caplog.text
+
+
+def test_sweep_asks_for_no_lock_that_nfs_has_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its server is asked for a lock of the whole file, and to write under it takes a file open for writing."""
+
+    def over_nfs(file: BinaryIO, _operation: int) -> None:
+        if fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    monkeypatch.setattr(fcntl, "flock", over_nfs)
+    (tmp_path / ".image.0123.part").write_bytes(b"half")
+    files.sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
