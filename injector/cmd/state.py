@@ -40,14 +40,12 @@ def prepare(settings: Settings, qemu_group: int | None) -> None:
 
 
 def admin_token(settings: Settings) -> str:
-    """The API's token; drawn at the first start, readable by the daemon's user only."""
+    """The API's token; drawn at the first start, readable by the daemon's user only: HostError when it is not so."""
     path = settings.admin_token
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
-        token = secrets.token_urlsafe(32)
-        files.write_atomic(path, token.encode(), mode=0o600)
-        return token
+    if not path.exists():
+        files.write_atomic(path, secrets.token_urlsafe(32).encode(), mode=0o600)
+    content = files.read_private(path, "the token in <state_path>/admin-token", "admin-token")
+    return content.strip().decode("utf-8", "replace")
 
 
 def prepare_images(settings: Settings, qemu_group: int | None) -> None:

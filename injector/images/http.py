@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import stat
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -133,11 +132,4 @@ def _unavailable(image: Image, why: str) -> ImageUnavailable:
 
 def _token(path: Path) -> Secret:
     """Read each time, so that another one needs no restart."""
-    try:
-        with path.open("rb") as file:
-            if stat.S_IMODE(path.stat().st_mode) & 0o077:
-                why = "others than this user can read the api's token"
-                raise HostError(why, field="[images] token_file", detail=f"chmod 0600 {path}")
-            return Secret(file.read().strip())
-    except OSError as error:
-        raise HostError("the api's token cannot be read", field="[images] token_file", detail=str(error)) from error
+    return Secret(files.read_private(path, "the api's token", "[images] token_file").strip())

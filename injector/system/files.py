@@ -56,6 +56,19 @@ def write_atomic(path: Path, content: bytes, *, mode: int, group: int | None = N
         part.publish(path, mode=mode, group=group)
 
 
+def read_private(path: Path, what: str, field: str) -> bytes:
+    """The content of a file with a credential; HostError about ``what`` when others can read it too."""
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            content = file.read()
+    except OSError as error:
+        raise HostError(f"{what} cannot be read", field=field, detail=str(error)) from error
+    if mode & 0o077:
+        raise HostError(f"others than this user can read {what}", field=field, detail=f"chmod 0600 {path}")
+    return content
+
+
 @dataclass(slots=True)
 class Staged:
     """A file being made beside the place where it will stand; locked, so that ``sweep`` knows it is alive."""
