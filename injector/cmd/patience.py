@@ -39,6 +39,7 @@ class Patience:
             try:
                 return attempt()
             except HostError as error:
-                LOG.warning("waiting for %s: %s (%s)", what, error, error.detail or "-")
+                field = f" [{error.field}]" if error.field else ""
+                LOG.warning("waiting for %s: %s%s (%s)", what, error, field, error.detail or "-")
             self._ending.wait(self._seconds)
         raise Ended

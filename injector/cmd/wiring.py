@@ -46,14 +46,15 @@ def configure(conf: cfg.ConfigOpts, arguments: Sequence[str], version: str, kind
     logs.register(conf)
     Bus.register(conf)
     settings = options.load(conf, arguments, version)
+    inside = stays_inside(conf)  # asked of all: it refuses a transport_url that cannot be read
     if kinds != ALL:
-        _refuse_islands(conf, kinds)
+        _refuse_islands(conf, kinds, inside)
     return settings
 
 
-def _refuse_islands(conf: cfg.ConfigOpts, kinds: Set[Kind]) -> None:
+def _refuse_islands(conf: cfg.ConfigOpts, kinds: Set[Kind], inside: bool) -> None:
     """A service by itself needs a bus and a database that the others reach too."""
-    if stays_inside(conf):
+    if inside:
         raise InvalidRequest(
             "this service works with others over a message bus, and local:// ends at its own process: set "
             "transport_url = rabbit://USER:PASSWORD@HOST:5672/VHOST for all of them, or run `injector serve`",

@@ -27,6 +27,8 @@ def load(conf: cfg.ConfigOpts, arguments: Sequence[str], version: str) -> settin
     opts.register(conf)
     try:
         conf(list(arguments), project="injector", version=version)
+        if "transport_url" in conf:
+            _ = conf["transport_url"]  # the bus reads it: what is wrong with it is told here, as of all others
         return read(conf)
     except cfg.ConfigFileParseError as error:
         raise InvalidRequest(_unparsed(error), field="configuration") from None

@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from injector.db.failures import FIELD
-from injector.errors import HostError
+from injector.errors import HostError, InvalidRequest
 
 _BUSY_SECONDS = 30
 # A service that was frozen in the middle of a transaction must not hold up the others for as long as it likes: its
@@ -28,7 +28,8 @@ _ANSWER_SECONDS = 60
 def open_engine(connection: str) -> Engine:
     """An engine for an SQLAlchemy URL, for many threads; an SQLite file is made 0600.
 
-    HostError when the URL is none; its words are never repeated, for it may hold a password.
+    InvalidRequest when the URL is none or wants a driver that is not installed, which no waiting mends; its words are
+    never repeated, for it may hold a password.
     """
     url = _parsed(connection)
     if url.get_backend_name() == "sqlite":
@@ -64,9 +65,9 @@ def _parsed(connection: str) -> URL:
         url = make_url(connection)
         url.get_dialect()
     except (ArgumentError, ValueError, ImportError) as error:
-        raise HostError("the database's URL cannot be read", field=FIELD, detail=type(error).__name__) from None
+        raise InvalidRequest("the database's URL cannot be read", field=FIELD, detail=type(error).__name__) from None
     if "@" in (url.host or ""):
-        raise HostError("an @ in the database's password must be written as %40", field=FIELD)
+        raise InvalidRequest("an @ in the database's password must be written as %40", field=FIELD)
     return url
 
 
@@ -86,7 +87,7 @@ def _server(url: URL, mysql: Mapping[str, Any], **pool: Any) -> Engine:
         )
     except (ArgumentError, ImportError, TypeError) as error:
         message = "the database's driver is not installed" if isinstance(error, ImportError) else "the URL is wrong"
-        raise HostError(message, field=FIELD, detail=type(error).__name__) from None
+        raise InvalidRequest(message, field=FIELD, detail=type(error).__name__) from None
     event.listen(engine, "do_connect", _connect)
     if not postgresql:
         event.listen(engine, "connect", _prepare_mysql)
@@ -114,7 +115,9 @@ def _connect(dialect: Dialect, _record: Any, arguments: Any, named: Any) -> Any:
     """What PyMySQL says of a parameter that it does not know, or of a certificate that is missing, is no SQL error."""
     try:
         return dialect.connect(*arguments, **named)
-    except (TypeError, OSError) as error:
+    except TypeError as error:
+        raise InvalidRequest("the database's URL cannot be used", field=FIELD, detail=str(error)) from error
+    except OSError as error:
         raise HostError("the database's URL cannot be used", field=FIELD, detail=str(error)) from error
 
 

@@ -134,18 +134,12 @@ def test_a_wrong_password_is_not_told_either(kind: Kind) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "swordfish",
-        "nosuch://u:swordfish@127.0.0.1/db",
-        "postgresql+nosuch://u:swordfish@127.0.0.1/db",
-        "postgresql+psycopg://u:x@swordfish@127.0.0.1/db",
-        "postgresql+psycopg://u:x@127.0.0.1:swordfish/db",
         "postgresql+psycopg://u:swordfish@127.0.0.1/db?sslmode=nosuch",
         "postgresql+psycopg://u:swordfish@127.0.0.1/db?nosuch=1",
-        "mysql+pymysql://u:swordfish@127.0.0.1/db?nosuch=1",
         "mysql+pymysql://u:swordfish@127.0.0.1/db?ssl_ca=/nowhere",
     ],
 )
-def test_a_url_that_is_none_is_refused_and_not_repeated(url: str) -> None:
+def test_a_url_that_its_server_or_the_disk_does_not_bear_out_is_not_repeated(url: str) -> None:
     with pytest.raises(HostError) as caught:
         open_store(url, migrate=False)
     assert "swordfish" not in f"{caught.value!r} {caught.value.detail} {caught.value.__cause__!r}"
