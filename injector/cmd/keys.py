@@ -37,8 +37,10 @@ def opened(settings: Settings) -> Iterator[Store]:
 
 
 def make(settings: Settings, path: Path) -> int:
-    """The file of a key that inherits from those that are configured and there."""
-    named = tuple(one for one in settings.key_files or (settings.secrets_key,) if one.exists())
+    """The file of a key that inherits from those that are configured: HostError when one but this file is missing."""
+    named = tuple(one for one in settings.key_files if one.absolute() != path.absolute())
+    if not settings.key_files and settings.secrets_key.exists():
+        named = (settings.secrets_key,)
     vault = keyring.existing_vault(settings.secrets_key, named) if named else None
     key_id = keyring.new_key(path, vault)
     print(f"made: key {key_id} in {path}, to be read by its owner only: that must be the user of the services")
@@ -63,6 +65,8 @@ def status(settings: Settings) -> int:
     vault = _vault(settings)
     with opened(settings) as store:
         used = _print_use(store, vault)
+        working, hidden = store.unsettled(settings.dispatcher.host_down_after)
+    print(f"servers being worked on: {working}\nothers on silent hosts: {hidden}")
     return 1 if used.keys() - set(vault.key_ids) else 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Dialect, Engine, NullPool, create_engine, event
@@ -40,6 +41,16 @@ def open_engine(connection: str) -> Engine:
     engine = _server(url, {"read_timeout": _ANSWER_SECONDS}, pool_pre_ping=True, pool_size=5, max_overflow=15)
     event.listen(engine, "connect", _limit_postgresql if engine.dialect.name == "postgresql" else _limit_mysql)
     return engine
+
+
+def is_absent(connection: str) -> bool:
+    """Whether it is SQLite's, and there is no file yet: to open it would make one, of whoever only wants to look."""
+    url = _parsed(connection)
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return False
+    path = Path(url.database)
+    # Where its directory is missing too, or closed to us, opening says so.
+    return os.access(path.parent, os.X_OK) and not path.exists()
 
 
 def for_reading(engine: Engine) -> Engine:

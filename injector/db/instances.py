@@ -108,6 +108,15 @@ class InstanceStore(Transactions):
             query = query.where(_ROW.gone == false())
         return self._read(query.order_by(_ROW.created_at, _ROW.id))
 
+    def unsettled(self, silent_for: float) -> tuple[int, int]:
+        """How many are being worked on, and how many others are of hosts not heard for longer than so many seconds."""
+        working = _ROW.state.in_([state.value for state in WORKING])
+        silent = _ROW.host.in_(select(_HOST.name).where(_HOST.heard < epoch() - silent_for))
+        query = select(func.count()).where(_ROW.gone == false())
+        with self._reading() as connection:
+            worked_on = connection.execute(query.where(working)).scalar_one()
+            return worked_on, connection.execute(query.where(~working & silent)).scalar_one()
+
     def usage(self) -> Mapping[str, Usage]:
         """What each host has promised to the instances it cares for."""
         columns = (_ROW.vcpus, _ROW.ram, _ROW.disk)

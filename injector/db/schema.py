@@ -24,7 +24,9 @@ _LOCK_NUMBER = 0x696E6A6563746F72
 
 
 def version(connection: str) -> tuple[str | None, str]:
-    """The version of the tables (None: there are none yet), and the one that this program wants."""
+    """The version of the tables (None: there are none yet), and the one that this program wants. Nothing is made."""
+    if engines.is_absent(connection):
+        return None, NEWEST
     with _opened(connection) as engine, _told("opened"), engine.connect() as opened:
         return _version(opened), NEWEST
 

@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
 from injector import __version__
 from injector.cmd import manage
 from injector.db import Store, open_store
 from injector.errors import HostError
 from injector.model.ingredients import Ingredients
+from injector.model.instance import State
 from injector.model.secret import Secret
 from injector.rpc import BootOptions
 from injector.system.vault import Vault
 from tests import servers
-from tests.api_house import ApiHouse, eventually
+from tests.api_house import HOST, ApiHouse, eventually
 from tests.worlds import local_world
 
 OLD, NEW = b"k" * 32, b"n" * 32
@@ -134,6 +135,15 @@ def test_a_command_on_a_database_without_tables_says_what_to_do(operator: Operat
         assert "run injector-manage db sync" in operator.err
 
 
+@on_one
+def test_a_command_that_only_looks_makes_no_database(operator: Operator, database: str) -> None:
+    assert operator.run("db", "version") == 0
+    assert "tables: none" in operator.out
+    for words in (("secrets", "status"), ("secrets", "rotate"), ("db", "purge", "--older-than", "1")):
+        assert operator.run(*words) == 1
+    assert not Path(str(make_url(database).database)).exists()
+
+
 def test_records_of_deleted_servers_are_removed_when_they_are_old(
     operator: Operator, house: ApiHouse, boot: Callable[[], str]
 ) -> None:
@@ -162,9 +172,21 @@ def test_a_rotation_seals_everything_anew(operator: Operator, house: ApiHouse, b
     assert all(opens(house.store, Vault(NEW), one) for one in ids)
     operator.configure(new)
     assert operator.run("secrets", "status") == 0
-    assert operator.out == f"{NEW_ID}  seals           6\n"
+    assert operator.out == f"{NEW_ID}  seals           6\nservers being worked on: 0\nothers on silent hosts: 0\n"
     assert operator.run("secrets", "rotate") == 0
     assert operator.out.startswith(f"sealed anew under key {NEW_ID}: 0 servers")
+
+
+def test_what_may_still_want_the_old_key_is_counted(
+    operator: Operator, house: ApiHouse, boot: Callable[[], str]
+) -> None:
+    ids = [boot() for _ in range(3)]
+    house.store.change(ids[0], lambda one: one.advance(State.REFRESHING))
+    assert operator.run("secrets", "status") == 0
+    assert operator.out.splitlines()[-2:] == ["servers being worked on: 1", "others on silent hosts: 0"]
+    house.silence(HOST)
+    assert operator.run("secrets", "status") == 0
+    assert operator.out.splitlines()[-2:] == ["servers being worked on: 1", "others on silent hosts: 2"]
 
 
 @on_one
@@ -244,6 +266,15 @@ def test_a_new_key_inherits_from_those_that_are_configured_and_there(operator: O
         assert vault.matches("a", b"x", Vault(forebear).digest("a", b"x"))
     assert operator.run("secrets", "new-key", str(made)) == 1
     assert "not written over" in operator.err
+
+
+@on_one
+def test_a_configured_key_that_is_missing_is_not_passed_over(operator: Operator) -> None:
+    made, gone = operator.directory / "made.key", operator.directory / "gone.key"
+    operator.configure(operator.directory / "old.key", gone, made)
+    assert operator.run("secrets", "new-key", str(made)) == 1
+    assert f"is missing [[secrets] key_files] ({gone})" in operator.err
+    assert not made.exists()
 
 
 @on_one
