@@ -159,7 +159,7 @@ def body(session: Session, args: argparse.Namespace) -> dict[str, Any]:
         "key_name": next(iter(args.key_names), None),
         "injector:keys": args.key_names[1:],
         "config_drive": args.config_drive,
-        "adminPass": args.admin_pass,
+        "adminPass": payload.password(args),
         "availability_zone": args.availability_zone,
         "hostname": args.hostname,
         "injector:best_effort": args.best_effort,

@@ -6,6 +6,9 @@ import argparse
 from typing import Any, Protocol
 
 from injector.client.arguments import FileArgument, Source, file_argument, key_value, only_one_reads_stdin
+from injector.client.exits import Failure
+
+_STDIN = Source("-")
 
 BEST_EFFORT = ("key", "metadata", "user_data", "network", "password", "hostname", "devices")
 
@@ -56,7 +59,12 @@ def metadata(group: Group, more: str = "") -> None:
 
 
 def admin_pass(group: Group) -> None:
-    group.add_argument("--admin-pass", metavar="PASSWORD", help="the administrator's password (else one is generated)")
+    group.add_argument(
+        "--admin-pass",
+        metavar="PASSWORD",
+        help="the administrator's password (else one is generated); '-' reads a line of standard input: "
+        "an argument is seen by every user of this host",
+    )
 
 
 def best_effort(group: Group) -> None:
@@ -72,7 +80,21 @@ def best_effort(group: Group) -> None:
 
 def check(args: argparse.Namespace) -> None:
     """Raises UsageError when several of the sources are standard input."""
-    only_one_reads_stdin([file.source for file in args.files] + ([args.user_data] if args.user_data else []))
+    sources = [file.source for file in args.files]
+    sources += [args.user_data] if args.user_data else []
+    sources += [_STDIN] if args.admin_pass == _STDIN.text else []
+    only_one_reads_stdin(sources)
+
+
+def password(args: argparse.Namespace) -> str | None:
+    """The one that was given; raises Failure when standard input is no line of text."""
+    given: str | None = args.admin_pass
+    if given != _STDIN.text:
+        return given
+    lines = _STDIN.read().decode(errors="replace").splitlines()
+    if len(lines) != 1 or not lines[0] or "\N{REPLACEMENT CHARACTER}" in lines[0]:
+        raise Failure("--admin-pass -: want one line of text on standard input")
+    return lines[0]
 
 
 def personality(given: list[FileArgument]) -> list[dict[str, Any]]:

@@ -74,7 +74,7 @@ def _body(args: argparse.Namespace) -> dict[str, Any]:
     if args.meta or args.no_meta:
         said["metadata"] = dict(args.meta)
     if args.admin_pass:
-        said["adminPass"] = args.admin_pass
+        said["adminPass"] = payload.password(args)
     if args.best_effort:
         said["injector:best_effort"] = args.best_effort
     return said

@@ -87,6 +87,25 @@ def test_user_data_comes_from_stdin_byte_for_byte(run: Run, api: CannedApi, monk
     assert b64decode(body_of(api)["user_data"]) == EVERY_BYTE
 
 
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
+def test_a_password_comes_from_stdin_without_its_line_end(
+    run: Run, api: CannedApi, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f" gehe im\u00df {ending}".encode())))
+    assert run(*BOOT, "--admin-pass", "-").code == Exit.OK
+    assert body_of(api)["adminPass"] == " gehe im\u00df "
+
+
+@pytest.mark.parametrize("given", [b"", b"\n", b"one\ntwo\n", b"\xff\n"])
+def test_a_password_that_is_no_line_is_refused(
+    run: Run, api: CannedApi, monkeypatch: pytest.MonkeyPatch, given: bytes
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given)))
+    result = run(*BOOT, "--admin-pass", "-")
+    assert "want one line of text on standard input" in result.err
+    assert api.said("POST") == []
+
+
 @pytest.mark.parametrize(("nic", "expected"), [("none", "none"), ("auto", "auto")])
 def test_the_words_for_all_cards(run: Run, api: CannedApi, nic: str, expected: str) -> None:
     assert run(*BOOT, "--nic", nic).code == Exit.OK
@@ -99,6 +118,7 @@ def test_the_words_for_all_cards(run: Run, api: CannedApi, nic: str, expected: s
         (("--nic", "none", "--nic", "net-name=lan"), "stands alone"),
         (("--min-count", "3", "--max-count", "2"), "--min-count 3 is more than --max-count 2"),
         (("--user-data", "-", "--file", "/x=-"), "standard input can be read once only"),
+        (("--user-data", "-", "--admin-pass", "-"), "standard input can be read once only"),
     ],
 )
 def test_nonsense_is_told_before_anything_is_sent(run: Run, api: CannedApi, words: tuple[str, ...], says: str) -> None:

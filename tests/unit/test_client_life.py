@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,13 @@ def test_every_flag_of_rebuild_reaches_the_request(run: Run, api: CannedApi, tmp
         "adminPass": "geheim",
         "injector:best_effort": ["key"],
     }
+
+
+def test_a_rebuild_takes_its_password_from_stdin(run: Run, api: CannedApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    rebuilds(api)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"geheim\n")))
+    run("rebuild", "vm", "--admin-pass", "-")
+    assert api.said("POST")[0].json["rebuild"]["adminPass"] == "geheim"
 
 
 def test_nothing_is_something_to_ask_for(run: Run, api: CannedApi) -> None:
