@@ -19,6 +19,7 @@ from cheroot import wsgi
 from injector.api.app import WsgiApp, make_app
 from injector.api.auth import OpenDoor, TokenDoor
 from injector.api.operations import Operations
+from injector.api.slow import Connection
 from injector.errors import HostError
 from injector.model.secret import Secret
 from injector.settings import ApiSettings
@@ -50,11 +51,8 @@ class _Gateway(wsgi.Gateway_10):
             self.req.close_connection |= not self.req.rfile.closed
             return
         budget = 0 if stranger else _DRAINED
-        deadline = time.monotonic() + _DRAIN_SECONDS
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), self.req.conn.within(_DRAIN_SECONDS):
             while self.req.rfile.remaining > 0 and budget > 0 and self.req.rfile.read(_PIECE):
-                if time.monotonic() > deadline:
-                    break
                 budget -= _PIECE
         if self.req.rfile.remaining > 0:
             self.req.close_connection = True
@@ -62,8 +60,9 @@ class _Gateway(wsgi.Gateway_10):
 
 
 class _Server(wsgi.Server):
-    """Cheroot, with our gateway, our log and a Unix socket that is never open to everybody."""
+    """Cheroot, with our gateway, our connections, our log and a Unix socket that is never open to everybody."""
 
+    ConnectionClass = Connection
     group: str | None = None
     max_request_header_size = _HEADER_BYTES
 

@@ -125,6 +125,48 @@ def test_a_stranger_cannot_make_the_server_read_what_he_says_he_sends(house: Api
     assert b"Connection: close" in told
 
 
+@pytest.mark.parametrize(
+    ("head", "answer"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ", b"HTTP/1.1 408 "),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n", b"HTTP/1.1 200 "),
+    ],
+)
+def test_strangers_who_send_slowly_hold_no_thread(
+    house: ApiHouse, monkeypatch: pytest.MonkeyPatch, head: bytes, answer: bytes
+) -> None:
+    """A head that never ends, a body of which nobody wants to know: a byte every now and then keeps neither open."""
+    monkeypatch.setattr("injector.api.slow.HEAD_SECONDS", 0.5)
+    monkeypatch.setattr("injector.api.server._DRAIN_SECONDS", 0.5)
+    assert house.server.port is not None
+    with socket.create_connection(("127.0.0.1", house.server.port), timeout=0.1) as stranger:
+        stranger.sendall(head)
+        told, deadline = b"", time.monotonic() + 8
+        while not told.startswith(answer):
+            assert time.monotonic() < deadline, "a thread is still held"
+            with contextlib.suppress(OSError):
+                stranger.sendall(b"x")
+            with contextlib.suppress(TimeoutError):
+                told += stranger.recv(65536)
+
+
+def test_who_takes_his_time_after_the_head_is_listened_to(
+    house: ApiHouse, monkeypatch: pytest.MonkeyPatch, rest: httpx.Client
+) -> None:
+    monkeypatch.setattr("injector.api.slow.HEAD_SECONDS", 0.3)
+    body = b'{"keypair": {"name": "slow", "public_key": "ssh-ed25519 AAAA"}}'
+
+    def slowly() -> Iterator[bytes]:
+        for piece in (body[:10], body[10:]):
+            time.sleep(0.4)
+            yield piece
+
+    said = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    answered = rest.post("/v2.1/os-keypairs", content=slowly(), headers=said)
+    assert answered.status_code != 408
+    assert rest.get("/").status_code == 200
+
+
 # versions
 
 
