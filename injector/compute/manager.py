@@ -185,7 +185,8 @@ class ComputeManager:
         try:
             running = recipe.build(self._kitchen, instance)
         except BaseException:
-            self._undo(instance)
+            if not recipe.untouched(self._host.journal, instance):
+                self._undo(instance)
             raise
         # With the plan: without it nobody could tell that the guest never saw its drive.
         self._watch.begin(running)
@@ -322,6 +323,9 @@ class ComputeManager:
 
     def _compare(self, instance: Instance) -> None:
         state = self._host.driver.state(instance.id)
+        if instance.superseded:
+            # Whatever becomes of it, it is not what the record speaks of.
+            return
         if state is None and instance.state is not State.ERROR:
             fault = judge(HostError("the guest is gone from its host"), datetime.now(UTC)).fault
             self._tell(instance, Failed(fault, seen=instance.state))
@@ -346,9 +350,13 @@ class ComputeManager:
         """Report the host, make guests and records agree, and let unused base images go."""
         self._host.dispatcher.host_report(self.facts())
         self._mend()
+        assigned = self._host.dispatcher.assignments(self._name)
+        if any(instance.superseded and self._host.driver.state(instance.id) is not None for instance in assigned):
+            # The disk of such a guest lies over an image that no record names any more.
+            return
         used = {
             image.sha256
-            for instance in self._host.dispatcher.assignments(self._name)
+            for instance in assigned
             for image in (instance.image, instance.kernel, instance.ramdisk)
             if image is not None and image.sha256 is not None
         }

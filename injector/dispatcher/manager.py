@@ -71,7 +71,7 @@ class DispatcherManager:
     def rebuild(self, context: Context, instance_id: str, wanted: Rebuild, call: str = "") -> Instance:
         LOG.info("instance %s: rebuild asked by %s", instance_id, context.user_id)
         now = datetime.now(UTC)
-        # Before anything is recorded: the host destroys the guest there is first, and only then finds that it cannot.
+        # Before anything is recorded: then the record speaks of the guest that is to be, and not of the one there is.
         self._placement.must_carry(record.rebuilding(self._store.instance(instance_id), wanted, now, call))
         try:
             instance = self._store.change(

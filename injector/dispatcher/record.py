@@ -141,6 +141,8 @@ def begun(instance: Instance, state: State, call: str = "") -> Instance:
         raise Conflict(f"the instance is {instance.state.value} and was never launched: it can only be deleted")
     if state in (State.REFRESHING, *MAKING):
         raise Conflict("that is asked for by a call of its own")
+    if instance.superseded and instance.state is State.ERROR and state is not State.DELETING:
+        raise Conflict("the instance was to be made anew, and was not: it can only be rebuilt or deleted")
     forgets = state in (State.STARTING, State.REBOOTING, State.REBOOTING_HARD)
     return instance.advance(state, guest=GuestVerdict() if forgets else instance.guest).called(call)
 

@@ -202,6 +202,11 @@ class Instance:
         return made and self.host is not None and self.state is not State.DELETED
 
     @property
+    def superseded(self) -> bool:
+        """Whether a guest that is on its host is an earlier one: it was to be made anew, and was not so far."""
+        return self.launched_at is not None and self.plan is None
+
+    @property
     def need(self) -> Room:
         """What it takes of its host while it holds claims."""
         return self.flavor.need(self.image.virtual_size)

@@ -62,6 +62,13 @@ class Driver(Protocol):
         """What this host is and can carry, looked at now."""
         ...
 
+    def fetch(self, instance: Instance) -> None:
+        """Have every image of the guest on this host, where ``spawn`` finds it; a guest that is there is not touched.
+
+        ImageUnavailable or NoSpace when that cannot be.
+        """
+        ...
+
     def spawn(self, order: Order, enter: Enter) -> Spawned:
         """Make, define, deliver and start; on any failure all of it is undone before the error leaves."""
         ...

@@ -98,10 +98,16 @@ class FakeDriver:
             reserved_mib=self._settings.compute.reserved_memory_mib,
         )
 
+    def fetch(self, instance: Instance) -> None:
+        for image in (instance.image, instance.kernel, instance.ramdisk):
+            if image is not None:
+                self._cache.base(image)
+
     def spawn(self, order: Order, enter: Enter) -> Spawned:
         with self._undone_on_failure(order.instance):
             enter(Step.IMAGE)
-            self._fetch_images(order.instance)
+            places.make(self._workspace(order.instance.id), None)
+            self.fetch(order.instance)
             enter(Step.DISK)
             delivery = self._create_image(order)
             enter(Step.DEFINE)
@@ -149,12 +155,6 @@ class FakeDriver:
             undo.callback(self.destroy, instance.id)
             yield
             undo.pop_all()
-
-    def _fetch_images(self, instance: Instance) -> None:
-        places.make(self._workspace(instance.id), None)
-        for image in (instance.image, instance.kernel, instance.ramdisk):
-            if image is not None:
-                self._cache.base(image)
 
     def _create_image(self, order: Order) -> Delivery:
         workspace = self._workspace(order.instance.id)

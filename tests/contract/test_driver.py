@@ -102,6 +102,19 @@ def test_a_preview_is_what_the_boot_will_be_and_leaves_nothing(stage: Stage) -> 
     assert all("hmac-sha256:" in file.digest for file in preview.files)
 
 
+def test_what_was_fetched_is_there_for_the_boot_and_nothing_else_is(stage: Stage) -> None:
+    instance = stage.instance()
+    stage.driver.fetch(instance)
+    assert stage.driver.local() == frozenset()
+    for image in filter(None, (instance.image, instance.kernel, instance.ramdisk)):
+        stage.shelf.take_away(image)
+    assert stage.spawn(instance).plan is not None
+    other = replace(instance, image=replace(instance.image, sha256="0" * 64))
+    with pytest.raises(ImageUnavailable):
+        stage.driver.fetch(other)
+    assert stage.driver.state(instance.id) is State.ACTIVE
+
+
 LOOK_AT_DEVICES = b"""#!/bin/sh
 place() { basename $(readlink -f $1/device/..); }
 for card in /sys/class/net/e*; do echo "card $(cat $card/address) $(place $card)"; done

@@ -172,6 +172,9 @@ def test_a_rebuild_looks_like_one_while_it_goes_on(house: ApiHouse, ask: Speaker
     view, _ = ask.rebuild(server_id, {"imageRef": server["imageRef"]})
     assert looks(view)[:3] == looks(ask.server(server_id))[:3] == ("REBUILD", "active", "rebuilding")
     assert [one["id"] for one in ask.servers(status="rebuild")] == [server_id]
+    with pytest.raises(Refusal, match="in use: server") as needed:
+        ask.delete("image", server["imageRef"])
+    assert needed.value.status == 409
     with pytest.raises(Refusal) as busy:
         ask.rebuild(server_id, {"imageRef": server["imageRef"]})
     assert busy.value.status == 409

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import pytest
 
 from injector.compute.journal import Journal
 from injector.compute.manager import ComputeManager, Host
 from injector.db import open_store
 from injector.dispatcher.manager import DispatcherManager
-from injector.errors import HypervisorDown
+from injector.errors import Conflict, HypervisorDown
+from injector.model.boot import Rebuild
 from injector.model.host import InjectionPolicy
+from injector.model.image import DiskFormat, Image
 from injector.model.instance import Instance, State, Step
 from injector.settings import DispatcherSettings
+from injector.system.vault import Vault
 from injector.virt.driver import Enter, Order, Spawned
 from injector.virt.fake import FakeDriver
 from tests import builders
-from tests.hypervisors import in_memory
+from tests.hypervisors import Stage, in_memory
 
 CONTEXT = builders.a_context()
+PAYLOAD = builders.a_vault().seal(builders.INSTANCE_ID, builders.a_payload())
 
 
 class Fickle(FakeDriver):
@@ -68,6 +74,8 @@ class House:
     dispatcher: DispatcherManager
     driver: Fickle
     instance_id: str
+    stage: Stage
+    pruned: list[frozenset[str]] = field(default_factory=list)
 
     @property
     def record(self) -> Instance:
@@ -100,10 +108,10 @@ def a_house(directory: Path) -> Iterator[House]:
         driver = stage.driver
         assert isinstance(driver, Fickle)
         journal = Journal(stage.settings.instances_dir, None)
-        host = Host(driver, dispatcher, vault, journal, prune=lambda _in_use: None)
-        compute = ComputeManager(host, stage.settings)
+        pruned = list[frozenset[str]]()
+        compute = ComputeManager(Host(driver, dispatcher, vault, journal, pruned.append), stage.settings)
         try:
-            yield House(compute, dispatcher, driver, request.instance_id)
+            yield House(compute, dispatcher, driver, request.instance_id, stage, pruned)
         finally:
             driver.away = False
             compute.stop()
@@ -128,3 +136,61 @@ def test_one_that_was_not_yet_to_start_is(tmp_path: Path) -> None:
         moved = house.dispatcher.assignment("zeppelin", house.instance_id)
         assert moved is not None
         assert (moved.state, moved.attempt, moved.tried) == (State.BUILDING, 2, ("testhost",))
+
+
+def another_image(house: House, directory: Path) -> Image:
+    file = directory / "other"
+    file.write_bytes(b"x" * 1024)
+    return house.stage.shelf.put(file, DiskFormat.RAW, 1024)
+
+
+def not_to_be_had(house: House, directory: Path) -> Rebuild:
+    image = another_image(house, directory)
+    house.stage.shelf.take_away(image)
+    return Rebuild(image)
+
+
+def under_another_key(house: House, _directory: Path) -> Rebuild:
+    return Rebuild(house.record.image, payload=Vault(b"x" * 32).seal(house.instance_id, builders.a_payload()))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "why"), [(not_to_be_had, "is gone"), (under_another_key, "sealed under key")], ids=["image", "key"]
+)
+def test_a_guest_is_not_ended_for_one_that_cannot_be_made(
+    tmp_path: Path, wanted: Callable[[House, Path], Rebuild], why: str
+) -> None:
+    with a_house(tmp_path) as house:
+        house.ring()
+        began = house.driver.console(house.instance_id, 1000)
+        house.dispatcher.rebuild(CONTEXT, house.instance_id, wanted(house, tmp_path))
+        house.ring()
+        fault = house.record.fault
+        assert fault is not None
+        assert why in fault.message
+        assert (house.record.state, house.driver.state(house.instance_id)) == (State.ERROR, State.ACTIVE)
+        house.compute.reconcile()
+        house.ring()
+        assert (house.record.state, house.driver.state(house.instance_id)) == (State.ERROR, State.ACTIVE)
+        assert house.driver.console(house.instance_id, 1000) == began
+        assert house.pruned == [], "what its disk lies over is on no record"
+        with pytest.raises(Conflict, match="rebuilt or deleted"):
+            house.dispatcher.act(CONTEXT, house.instance_id, State.REBOOTING_HARD)
+        house.dispatcher.rebuild(CONTEXT, house.instance_id, Rebuild(another_image(house, tmp_path), payload=PAYLOAD))
+        house.ring()
+        house.compute.reconcile()
+        assert (house.record.state, house.record.attempt) == (State.ACTIVE, 3)
+        assert len(house.pruned) == 1
+
+
+def test_a_guest_half_made_anew_is_undone_when_it_cannot_go_on(tmp_path: Path) -> None:
+    with a_house(tmp_path) as house:
+        house.ring()
+        house.dispatcher.rebuild(CONTEXT, house.instance_id, Rebuild(another_image(house, tmp_path)))
+        house.driver.step = Step.DELIVER
+        house.ring()
+        assert (house.record.state, house.driver.local()) == (State.ERROR, frozenset({house.instance_id}))
+        house.driver.away, house.driver.step = False, None
+        house.dispatcher.rebuild(CONTEXT, house.instance_id, Rebuild(another_image(house, tmp_path)))
+        house.ring()
+        assert house.record.state is State.ACTIVE

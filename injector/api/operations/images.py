@@ -19,7 +19,7 @@ from injector.inject.bus import drive_bus
 from injector.model.context import Context
 from injector.model.facts import ImageFacts
 from injector.model.image import DiskFormat, Image, ImageStatus
-from injector.model.instance import State
+from injector.model.instance import MAKING
 from injector.virt.libvirt.domain.hardware import hardware
 
 LOG = logging.getLogger(__name__)
@@ -166,7 +166,7 @@ class Images:
                 self._uploading.discard(image_id)
 
     def _refuse_if_needed(self, context: Context, image_id: str) -> None:
-        for instance in self._store.instances(states=frozenset({State.BUILDING})):
+        for instance in self._store.instances(states=MAKING):
             if image_id in {image.id for image in (instance.image, instance.kernel, instance.ramdisk) if image}:
                 raise Conflict(f"Image {image_id} is in use: server {instance.id} is being built.", field="image")
         for other in self._store.images(context.project_id):

@@ -99,6 +99,9 @@ class LibvirtDriver:
 
     # the boot
 
+    def fetch(self, instance: Instance) -> None:
+        self._disks.fetch(instance)
+
     def spawn(self, order: Order, enter: Enter) -> Spawned:
         with ExitStack() as undo:
             build = self._begin(order, enter, undo)
@@ -127,7 +130,7 @@ class LibvirtDriver:
     def _fetch_images(self, build: _Build) -> None:
         build.enter(Step.IMAGE)
         places.make(build.workspace, self._group)
-        self._disks.fetch(build.instance)
+        self.fetch(build.instance)
 
     def _create_image(self, build: _Build) -> _Made:
         """The root disk from the image, then the choice: by which channel the guest receives its identity."""
