@@ -8,7 +8,8 @@
      ├── HostError        the dispatcher can act        503   the next untried host
      │    ├── HypervisorDown  ├── HypervisorRefused  ├── NoSpace       ├── ProgramFailed
      │    ├── ImageUnavailable ├── BusUnavailable    ├── ChannelBroken ├── NoHost
-     │    └── VersionMismatch
+     │    ├── VersionMismatch
+     │    └── Unanswered       nobody: what became of it is not known, and the work is done again when it is rung for
      ├── GuestError       the image's owner can act     409   the boot ends in ERROR with the reason
      │    ├── ImageRejected  ├── GuestUnreadable  ├── ItemRefused  └── CannotServe
      ├── StaleError       nobody: the world moved on    409   undone quietly
@@ -118,6 +119,13 @@ class BusUnavailable(HostError):
 
 class VersionMismatch(HostError):
     """The service behind the bus is of another release and does not offer the operation as it was asked for."""
+
+
+class Unanswered(HostError):
+    """A compute asked or told something in the middle of its work, and nobody has taken it.
+
+    Neither this host nor the guest has failed: the work is let go, and begun again when it is rung for.
+    """
 
 
 class ChannelBroken(HostError):

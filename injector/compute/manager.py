@@ -13,12 +13,13 @@ from datetime import UTC, datetime
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from injector.compute import recipe
+from injector.compute.answers import answered
 from injector.compute.journal import Intent, Journal
 from injector.compute.lanes import Build, Lanes
 from injector.compute.pulse import Pulse
 from injector.compute.verdict import Action, Judgement, judge
 from injector.compute.watch import Watch
-from injector.errors import HostError, InjectorError, NotFound
+from injector.errors import HostError, InjectorError, NotFound, Unanswered
 from injector.model.context import Context
 from injector.model.generation import Difference, Inspection
 from injector.model.host import HostFacts
@@ -184,6 +185,9 @@ class ComputeManager:
     def _build(self, instance: Instance) -> None:
         try:
             running = recipe.build(self._kitchen, instance)
+        except Unanswered:
+            # What was begun is undone already, and what recall found runs.
+            raise
         except BaseException:
             if not recipe.untouched(self._host.journal, instance):
                 self._undo(instance)
@@ -245,6 +249,15 @@ class ComputeManager:
             LOG.info("instance %s: %s is let go: %s", instance.id, instance.state.value, error)
             return
         detail = getattr(error, "detail", None)
+        if judgement.action is Action.LATER:
+            LOG.warning(
+                "instance %s: %s is let go, and done again when it is rung for: %s (%s)",
+                instance.id,
+                instance.state.value,
+                error,
+                detail or "-",
+            )
+            return
         if instance.state in MAKING and self._may_run(instance):
             LOG.warning(
                 "instance %s: %s failed, but its guest may run and cannot be undone now; it will be looked at again: "
@@ -267,7 +280,7 @@ class ComputeManager:
         elsewhere = judgement.action is Action.ELSEWHERE and instance.state is State.BUILDING
         try:
             self._tell(instance, Failed(judgement.fault, elsewhere, self._state_after_failure(instance)))
-        except HostError as unknown:
+        except HostError as unknown:  # by the hypervisor, or Unanswered
             LOG.warning("instance %s: that cannot be told yet, it will be rung: %s", instance.id, unknown)
 
     def _may_run(self, instance: Instance) -> bool:
@@ -295,9 +308,12 @@ class ComputeManager:
         return self._host.dispatcher.assignment(self._name, instance_id)
 
     def _tell(self, instance: Instance, report: Report) -> bool:
-        """Report, again and again for a while when the dispatcher does not answer: reports may be repeated."""
-        report_to = self._host.dispatcher.report
-        return _PATIENCE(report_to, self._name, instance.id, instance.attempt, report, new_call())
+        """Report, again and again for a while when the dispatcher does not answer: reports may be repeated.
+
+        Unanswered when nobody has taken it then.
+        """
+        report_to = answered(functools.partial(_PATIENCE, self._host.dispatcher.report))
+        return report_to(self._name, instance.id, instance.attempt, report, new_call())
 
     # what an interruption left behind
 

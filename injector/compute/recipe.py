@@ -18,7 +18,7 @@ from injector.virt.driver import Driver, Enter, Order
 LOG = logging.getLogger(__name__)
 
 Tell = Callable[[Instance, Report], bool]
-"""Reports to the dispatcher; False means "let go"."""
+"""Reports to the dispatcher; False means "let go". Unanswered when nobody takes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,9 @@ class Kitchen:
 def build(kitchen: Kitchen, instance: Instance) -> Instance:
     """The guest as it runs: what an interrupted build had completed is finished, else undone and made from the start.
 
-    Raises what ``spawn`` raises, after everything was undone; StaleError when the record moved on. A guest
-    that is to be made anew is ``untouched`` until all that it takes is on this host.
+    Raises what ``spawn`` raises, after everything was undone; StaleError when the record moved on, Unanswered when it
+    cannot be asked whether to go on. A guest that is to be made anew is ``untouched`` until all that it takes is on
+    this host.
     """
     before = kitchen.journal.read(instance.id)
     spawned = kitchen.driver.recall(instance)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from injector.errors import GuestError, HostError, InjectorError, RequestError, StaleError
+from injector.errors import GuestError, HostError, InjectorError, RequestError, StaleError, Unanswered
 from injector.model.instance import Fault
 
 
@@ -17,6 +17,7 @@ class Action(Enum):
     ELSEWHERE = "the next untried host"
     GIVE_UP = "ERROR with the reason"
     LET_GO = "undone quietly"
+    LATER = "the same again, when it is rung for"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,13 @@ class Judgement:
 
 
 def judge(error: BaseException, at: datetime) -> Judgement:
-    """StaleError: let go; HostError: elsewhere; the caller's and the image's: give up; anything else is our bug."""
+    """StaleError: let go; HostError: elsewhere; the caller's and the image's: give up; anything else is our bug.
+
+    Unanswered is nobody's failure, whatever else it is.
+    """
     match error:
+        case Unanswered():
+            return Judgement(Action.LATER, _fault(error, at))
         case StaleError():
             return Judgement(Action.LET_GO, _fault(error, at))
         case HostError():

@@ -44,7 +44,8 @@ class Given:
 
 
 Enter = Callable[[Step], None]
-"""Called before the first effect of each step; raises StaleError when the build must be let go."""
+"""Called before the first effect of each step; raises StaleError when the build must be let go, Unanswered when nobody
+says whether it must."""
 
 
 Heard = Callable[[str], None]
@@ -55,7 +56,8 @@ class Driver(Protocol):
     """All calls may come from several threads at once, but never two for one instance.
 
     Every method raises errors of ``injector.errors`` only: HostError when this host cannot, GuestError when the image
-    is at fault, Undeliverable when an item cannot be brought in, StaleError passed through from ``enter``.
+    is at fault, Undeliverable when an item cannot be brought in; StaleError and Unanswered are passed through from
+    ``enter`` and from what is asked (``Asks``).
     """
 
     def facts(self) -> HostFacts:

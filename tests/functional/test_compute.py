@@ -9,16 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
+from injector.compute import manager
 from injector.compute.journal import Journal
 from injector.compute.manager import ComputeManager, Host
 from injector.db import open_store
 from injector.dispatcher.manager import DispatcherManager
-from injector.errors import Conflict, HypervisorDown
+from injector.errors import Conflict, HostError, HypervisorDown, Unanswered
 from injector.model.boot import Rebuild
+from injector.model.generation import IdPolicy
 from injector.model.host import InjectionPolicy
 from injector.model.image import DiskFormat, Image
 from injector.model.instance import Instance, State, Step
+from injector.model.report import Entering, Launched, Refreshed, Report, Settled
 from injector.settings import DispatcherSettings
 from injector.system.vault import Vault
 from injector.virt.driver import Enter, Order, Spawned
@@ -31,10 +35,14 @@ PAYLOAD = builders.a_vault().seal(builders.INSTANCE_ID, builders.a_payload())
 
 
 class Fickle(FakeDriver):
-    """Goes away when a build comes to ``step``; at RUNNING, once the guest has been started. ``away`` may be ended."""
+    """Goes away when a build comes to ``step``; at RUNNING, once the guest has been started. ``away`` may be ended.
+
+    ``unanswered``: nobody says what it has to know of a guest that it finds.
+    """
 
     step: Step | None = None
     away = False
+    unanswered = False
 
     def spawn(self, order: Order, enter: Enter) -> Spawned:
         def noticed(step: Step) -> None:
@@ -51,6 +59,8 @@ class Fickle(FakeDriver):
 
     def recall(self, instance: Instance) -> Spawned | None:
         self._answer()
+        if self.unanswered:
+            raise Unanswered("nobody answers")
         return super().recall(instance)
 
     def destroy(self, instance_id: str) -> None:
@@ -66,12 +76,28 @@ class Fickle(FakeDriver):
             raise HypervisorDown("libvirt does not answer")
 
 
+class Unreachable(DispatcherManager):
+    """Reports of ``missed`` do not come through, the next time that one is made."""
+
+    missed: type[Report] | None = None
+
+    def report(self, host: str, instance_id: str, attempt: int, report: Report, call: str = "") -> bool:
+        if self.missed is not None and isinstance(report, self.missed) and _step_of(report) in (None, Step.DELIVER):
+            self.missed = None
+            raise HostError("the database does not answer")
+        return super().report(host, instance_id, attempt, report, call)
+
+
+def _step_of(report: Report) -> Step | None:
+    return report.step if isinstance(report, Entering) else None
+
+
 @dataclass
 class House:
     """One instance, its compute, and another host that could make it too."""
 
     compute: ComputeManager
-    dispatcher: DispatcherManager
+    dispatcher: Unreachable
     driver: Fickle
     instance_id: str
     stage: Stage
@@ -99,7 +125,7 @@ def a_house(directory: Path) -> Iterator[House]:
     ):
         for name in ("testhost", "zeppelin"):
             store.save_host(builders.some_host_facts(name=name))
-        dispatcher = DispatcherManager(store, lambda _host, _instance: None, DispatcherSettings())
+        dispatcher = Unreachable(store, lambda _host, _instance: None, DispatcherSettings())
         vault = builders.a_vault()
         payload = vault.seal(builders.INSTANCE_ID, builders.a_payload())
         flavor = builders.a_flavor(ram=64, disk=0)
@@ -194,3 +220,72 @@ def test_a_guest_half_made_anew_is_undone_when_it_cannot_go_on(tmp_path: Path) -
         house.dispatcher.rebuild(CONTEXT, house.instance_id, Rebuild(another_image(house, tmp_path)))
         house.ring()
         assert house.record.state is State.ACTIVE
+
+
+def to_be_built(_house: House) -> None:
+    """It is."""
+
+
+def to_be_made_anew(house: House) -> None:
+    house.ring()
+    house.dispatcher.rebuild(CONTEXT, house.instance_id, Rebuild(house.record.image))
+
+
+def to_be_refreshed(house: House) -> None:
+    house.ring()
+    house.stage.records.keep(house.record, builders.a_payload(), None)
+    for generation in house.dispatcher.drive("testhost", house.instance_id).generations:
+        house.stage.records.add(house.instance_id, generation)
+    house.dispatcher.refresh(CONTEXT, house.instance_id, IdPolicy.KEEP, None)
+
+
+def to_be_paused(house: House) -> None:
+    house.ring()
+    house.dispatcher.act(CONTEXT, house.instance_id, State.PAUSING)
+
+
+@pytest.mark.parametrize(
+    ("begin", "missed", "during", "after"),
+    [
+        (to_be_built, Entering, State.BUILDING, State.ACTIVE),
+        (to_be_built, Launched, State.BUILDING, State.ACTIVE),
+        (to_be_made_anew, Entering, State.REBUILDING, State.ACTIVE),
+        (to_be_made_anew, Launched, State.REBUILDING, State.ACTIVE),
+        (to_be_refreshed, Refreshed, State.REFRESHING, State.ACTIVE),
+        (to_be_paused, Settled, State.PAUSING, State.PAUSED),
+    ],
+)
+def test_a_report_that_nobody_takes_is_no_failure(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    begin: Callable[[House], None],
+    missed: type[Report],
+    during: State,
+    after: State,
+) -> None:
+    once = Retrying(retry=retry_if_exception_type(HostError), stop=stop_after_attempt(1), reraise=True)
+    monkeypatch.setattr(manager, "_PATIENCE", once)
+    with a_house(tmp_path) as house:
+        begin(house)
+        attempt = house.record.attempt
+        house.dispatcher.missed = missed
+        house.ring()
+        assert (house.record.state, house.record.attempt, house.record.fault) == (during, attempt, None)
+        runs = house.driver.state(house.instance_id) is not None
+        assert runs is (missed is not Entering)
+        house.ring()
+        assert (house.record.state, house.record.attempt, house.record.fault) == (after, attempt, None)
+        assert house.record.generation == (2 if missed is Refreshed else 1)
+
+
+def test_a_guest_that_was_found_complete_is_left_when_its_forwards_cannot_be_asked_for(tmp_path: Path) -> None:
+    with a_house(tmp_path) as house:
+        house.driver.step = Step.RUNNING
+        house.ring()
+        house.driver.away, house.driver.step = False, None
+        house.driver.unanswered = True
+        house.ring()
+        assert (house.record.state, house.driver.state(house.instance_id)) == (State.BUILDING, State.ACTIVE)
+        house.driver.unanswered = False
+        house.ring()
+        assert (house.record.state, house.record.attempt) == (State.ACTIVE, 1)

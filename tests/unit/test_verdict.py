@@ -16,6 +16,8 @@ def test_every_class_has_its_action(kind: type[errors.InjectorError]) -> None:
     action = judge(kind("why", detail="/secret/path"), NOON).action
     if issubclass(kind, errors.StaleError):
         assert action is Action.LET_GO
+    elif issubclass(kind, errors.Unanswered):
+        assert action is Action.LATER
     elif issubclass(kind, errors.HostError):
         assert action is Action.ELSEWHERE
     else:

@@ -8,6 +8,7 @@ from functools import partial
 
 from injector.cmd.patience import Patience
 from injector.cmd.stations.station import Station, dispatcher_client
+from injector.compute.answers import answered
 from injector.compute.journal import Journal
 from injector.compute.manager import ComputeManager
 from injector.compute.manager import Host as ComputeHost
@@ -77,7 +78,7 @@ class ComputeStation(Station):
 
     def _asks(self, dispatcher: DispatcherClient) -> Asks:
         return Asks(
-            reforward=partial(dispatcher.reforward, self._name),
-            drive=partial(dispatcher.drive, self._name),
+            reforward=answered(partial(dispatcher.reforward, self._name)),
+            drive=answered(partial(dispatcher.drive, self._name)),
             image_report=dispatcher.image_report,
         )
