@@ -275,7 +275,7 @@ class ComputeManager:
             error,
             detail or "-",
             judgement.action.value,
-            exc_info=error if judgement.ours else None,
+            exc_info=error if judgement.unforeseen else None,
         )
         elsewhere = judgement.action is Action.ELSEWHERE and instance.state is State.BUILDING
         try:
@@ -288,9 +288,12 @@ class ComputeManager:
 
         To tell of a failure then would let it start elsewhere, or be taken for what was asked.
         """
-        begun = self._host.journal.read(instance.id)
-        if begun is None or begun.attempt != instance.attempt or begun.step not in (Step.START, Step.RUNNING):
-            return False
+        try:
+            begun = self._host.journal.read(instance.id)
+            if begun is None or begun.attempt != instance.attempt or begun.step not in (Step.START, Step.RUNNING):
+                return False
+        except OSError as error:
+            LOG.warning("instance %s: its journal cannot be read; the hypervisor is asked: %s", instance.id, error)
         try:
             return self._host.driver.state(instance.id) is not None
         except HostError:

@@ -68,8 +68,10 @@ def _in_hand(kitchen: Kitchen, instance: Instance) -> Order:
 
 def untouched(journal: Journal, instance: Instance) -> bool:
     """Whether a guest that is to be made anew is still the one that it was: this attempt has had no effect on it."""
+    if instance.state is not State.REBUILDING:
+        return False
     begun = journal.read(instance.id)
-    return instance.state is State.REBUILDING and (begun is None or begun.attempt != instance.attempt)
+    return begun is None or begun.attempt != instance.attempt
 
 
 def _tell_launched(kitchen: Kitchen, instance: Instance, launched: Launched) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -289,3 +291,18 @@ def test_a_guest_that_was_found_complete_is_left_when_its_forwards_cannot_be_ask
         house.driver.unanswered = False
         house.ring()
         assert (house.record.state, house.record.attempt) == (State.ACTIVE, 1)
+
+
+@pytest.mark.parametrize(("what", "number"), [("write", errno.EROFS), ("read", errno.EIO)])
+def test_a_build_leaves_a_host_whose_disk_is_dying(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, number: int
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Journal, what, fails)
+    with a_house(tmp_path) as house:
+        house.ring()
+        moved = house.dispatcher.assignment("zeppelin", house.instance_id)
+        assert moved is not None
+        assert (moved.state, moved.attempt, moved.fault) == (State.BUILDING, 2, None)

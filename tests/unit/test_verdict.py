@@ -27,12 +27,12 @@ def test_every_class_has_its_action(kind: type[errors.InjectorError]) -> None:
 def test_the_fault_is_for_the_owner() -> None:
     judged = judge(errors.ImageRejected("it has a backing file", field="image", detail="/secret/path"), NOON)
     assert judged.fault.message == "it has a backing file [image]"
-    assert (judged.fault.code, judged.ours) == (409, False)
+    assert (judged.fault.code, judged.unforeseen) == (409, False)
 
 
 def test_our_bugs_say_nothing_of_the_host() -> None:
     judged = judge(ValueError("/var/lib/secret"), NOON)
-    assert judged.ours
+    assert judged.unforeseen
     assert "/var" not in judged.fault.message
 
 
@@ -40,12 +40,36 @@ def test_a_full_disk_is_the_hosts() -> None:
     assert judge(OSError(errno.ENOSPC, "full"), NOON).action is Action.ELSEWHERE
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_the_faults_of_host_and_of_ours_are_told_apart_by_their_codes(number: int) -> None:
-    full = judge(OSError(number, "full"), NOON)
-    assert (full.action, full.fault.code, full.ours) == (Action.ELSEWHERE, 503, False)
-    bug = judge(OSError(errno.EIO, "broken"), NOON)
-    assert (bug.action, bug.fault.code, bug.ours) == (Action.GIVE_UP, 500, True)
+DISK, SYSTEM = "the host's disk cannot be used", "the host has no memory or files left"
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "traced"),
+    [
+        (errno.ENOSPC, "the host's disk is full", False),
+        (errno.EDQUOT, "the host's disk is full", False),
+        (errno.EROFS, DISK, True),
+        (errno.EIO, DISK, True),
+        (errno.ESTALE, DISK, True),
+        (errno.ENODEV, DISK, True),
+        (errno.ENXIO, DISK, True),
+        (errno.EACCES, DISK, True),
+        (errno.EPERM, DISK, True),
+        (errno.EMFILE, SYSTEM, True),
+        (errno.ENFILE, SYSTEM, True),
+        (errno.ENOMEM, SYSTEM, True),
+    ],
+)
+def test_what_a_host_cannot_do_is_the_hosts(number: int, words: str, traced: bool) -> None:
+    judged = judge(OSError(number, "/var/lib/secret"), NOON)
+    assert (judged.action, judged.fault.code, judged.fault.message) == (Action.ELSEWHERE, 503, words)
+    assert judged.unforeseen is traced
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.EEXIST, errno.EINVAL, None])
+def test_the_faults_of_host_and_of_ours_are_told_apart_by_their_codes(number: int | None) -> None:
+    bug = judge(OSError("broken") if number is None else OSError(number, "broken"), NOON)
+    assert (bug.action, bug.fault.code, bug.unforeseen) == (Action.GIVE_UP, 500, True)
 
 
 def test_a_fault_without_a_field_is_its_message() -> None:
