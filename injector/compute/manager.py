@@ -220,7 +220,13 @@ class ComputeManager:
     def _switch(self, instance: Instance, act: Callable[[Instance], None], state: State) -> None:
         """What the guest does not notice, or only by its clock: it is the same boot, and is still watched."""
         act(instance)
+        self._found(instance, state)
+
+    def _found(self, instance: Instance, state: State) -> None:
+        """Of a guest that runs, the record then forgets what it said."""
         self._tell(instance, Settled(state, datetime.now(UTC), seen=instance.state))
+        if state is State.ACTIVE:
+            self._watch.unsaid(instance.id)
 
     def _refresh_drive(self, instance: Instance) -> None:
         """The journal says that it was begun; what was made so far lies beside the guest's files, to be found again."""
@@ -349,7 +355,7 @@ class ComputeManager:
             fault = judge(HostError("the guest is gone from its host"), datetime.now(UTC)).fault
             self._tell(instance, Failed(fault, seen=instance.state))
         elif state is not None and state is not instance.state:
-            self._tell(instance, Settled(state, datetime.now(UTC), seen=instance.state))
+            self._found(instance, state)
         elif state is State.ACTIVE:
             if not instance.guest.state.final:
                 self._watch.go_on(instance)

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from injector.errors import InjectorError
 from injector.model.guest import GuestState, GuestVerdict
@@ -41,6 +40,7 @@ class Watch:
         self._settings = settings
         self._mutex = threading.Condition()
         self._watched: dict[str, _Watched] = {}
+        self._boots: set[str] = set()
         self._stopping = False
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="witness")
         self._thread = threading.Thread(target=self._rounds, name="watch", daemon=True)
@@ -59,22 +59,32 @@ class Watch:
     def begin(self, instance: Instance) -> None:
         """Watch a guest that begins to boot now."""
         with self._mutex:
-            until = time.monotonic() + self._settings.witness_timeout
-            self._watched[instance.id] = _Watched(instance, until, GuestVerdict())
-            self._mutex.notify_all()
+            self._begin(instance, GuestVerdict())
 
     def go_on(self, instance: Instance) -> None:
-        """Watch a guest that was booting when the daemon was restarted, for what is left of its time."""
-        left = self._settings.witness_timeout - (datetime.now(UTC) - instance.updated_at).total_seconds()
+        """Watch a guest that was booting when the daemon was restarted: once, and for the whole time.
+
+        What is left of it cannot be told: the record's times are those of another host's clock.
+        """
         with self._mutex:
-            if left > 0 and instance.id not in self._watched:
-                self._watched[instance.id] = _Watched(instance, time.monotonic() + left, instance.guest)
-                self._mutex.notify_all()
+            if instance.id not in self._watched and instance.id not in self._boots:
+                self._begin(instance, instance.guest)
+
+    def _begin(self, instance: Instance, last: GuestVerdict) -> None:
+        self._boots.add(instance.id)
+        self._watched[instance.id] = _Watched(instance, time.monotonic() + self._settings.witness_timeout, last)
+        self._mutex.notify_all()
+
+    def unsaid(self, instance_id: str) -> None:
+        """The record has forgotten what the guest said: it may be asked once more."""
+        with self._mutex:
+            self._boots.discard(instance_id)
 
     def forget(self, instance_id: str) -> None:
         """What the guest would still say of this boot is not wanted any more."""
         with self._mutex:
             self._watched.pop(instance_id, None)
+            self._boots.discard(instance_id)
 
     def _end(self, watched: _Watched) -> None:
         """The instance may be watched anew by now: another boot, another watch."""

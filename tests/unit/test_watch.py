@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -39,20 +41,27 @@ class Speaking:
 
 
 @contextmanager
-def watching(driver: Any) -> Iterator[list[Report]]:
+def restarted(driver: Any, timeout: float = 5) -> Iterator[tuple[Watch, list[Report]]]:
+    """A watch that knows of no guest."""
     told: list[Report] = []
 
     def tell(_instance: Instance, report: Report) -> bool:
         told.append(report)
         return True
 
-    watched = Watch(driver, tell, ComputeSettings(witness_interval=0.01, witness_timeout=5))
+    watched = Watch(driver, tell, ComputeSettings(witness_interval=0.01, witness_timeout=timeout))
     watched.start()
-    watched.begin(GUEST)
     try:
-        yield told
+        yield watched, told
     finally:
         watched.stop()
+
+
+@contextmanager
+def watching(driver: Any) -> Iterator[list[Report]]:
+    with restarted(driver) as (watched, told):
+        watched.begin(GUEST)
+        yield told
 
 
 def wait_for(told: list[Report], count: int) -> None:
@@ -96,3 +105,36 @@ def test_a_guest_in_error_shows_nothing() -> None:
     with watching(Speaking(failed)) as told:
         wait_for(told, 1)
     assert told == [Witnessed(failed)]
+
+
+@pytest.mark.parametrize("hours", [-1, 1, 24 * 365])
+def test_a_guest_is_asked_on_after_a_restart_whatever_another_hosts_clock_says(hours: float) -> None:
+    booting = replace(GUEST, updated_at=datetime.now(UTC) - timedelta(hours=hours))
+    with restarted(Speaking(BOOTING, BY_AGENT)) as (watched, told):
+        watched.go_on(booting)
+        wait_for(told, 2)
+    assert told == [Witnessed(BOOTING), Witnessed(BY_AGENT, 3, (0, 2))]
+
+
+def test_one_that_does_not_speak_is_asked_on_once_a_boot() -> None:
+    driver = Speaking(None)
+    ahead = replace(GUEST, updated_at=datetime.now(UTC) + timedelta(hours=1))
+    with restarted(driver, timeout=0.1) as (watched, _):
+
+        def asked_anew() -> bool:
+            before = driver.asked
+            for _ in range(30):
+                watched.go_on(ahead)
+                time.sleep(0.01)
+            at_the_end = driver.asked
+            time.sleep(0.05)
+            assert driver.asked == at_the_end, "its time is not over"
+            return driver.asked > before
+
+        assert asked_anew()
+        assert not asked_anew()
+        watched.forget(GUEST.id)
+        assert asked_anew()
+        assert not asked_anew()
+        watched.unsaid(GUEST.id)
+        assert asked_anew()
