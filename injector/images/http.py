@@ -22,6 +22,9 @@ _CONNECT = 10.0
 _IDLE = 60.0
 # Seconds before it is tried again, while no byte comes; an api that restarts is back within them.
 _PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+# A fetch is given up when it comes slower than this (bytes a second; a megabit) all in all, and a while for breaks.
+_LEAST_PACE = 128 * 1024
+_LEEWAY = 300.0
 
 
 class HttpSource:
@@ -56,28 +59,36 @@ class HttpSource:
             raise
 
     def _bring(self, image: Image, arrival: _Arrival) -> None:
-        """All bytes, however often the connection breaks: it is given up when several calls in a row bring none."""
+        """All bytes, however often the connection breaks, within the time that so many may take.
+
+        It is given up when several calls in a row bring nothing that had not come before. Once all has come it does not
+        matter how the call ended: its digest tells whether it is the image.
+        """
         pauses = iter(self._pauses)
-        while True:
-            before = arrival.come
+        seconds = _LEEWAY + arrival.size / _LEAST_PACE
+        deadline = time.monotonic() + seconds
+        while arrival.come != arrival.size:
+            most = arrival.most
             try:
-                self._call(image, arrival)
+                self._call(image, arrival, max(0.0, deadline - time.monotonic()))
             except web.Broken as error:
+                if arrival.come == arrival.size:
+                    return
                 _give_up_if_final(image, error)
-                if arrival.come > before:
+                if time.monotonic() >= deadline:
+                    raise _unavailable(image, f"the api did not send it within {seconds:.0f} seconds") from error
+                if arrival.most > most:
                     pauses = iter(self._pauses)
                 pause = next(pauses, None)
                 if pause is None:
                     raise _unavailable(image, f"the api {error}") from error
                 LOG.warning("image %s, %s bytes: the api %s; again in %g s", image.id, arrival.come, error, pause)
                 time.sleep(pause)
-            else:
-                return
 
-    def _call(self, image: Image, arrival: _Arrival) -> None:
+    def _call(self, image: Image, arrival: _Arrival, seconds: float) -> None:
         headers = {"X-Auth-Token": _token(self._token_file).text()}
         url = f"{self._endpoint}/v2/images/{image.id}/file"
-        pace = web.Pace(_CONNECT, _IDLE, arrival.size)
+        pace = web.Pace(_CONNECT, _IDLE, seconds, arrival.size)
         with web.download(url, headers, pace, self._trusted, arrival.come) as found:
             arrival.go_on_from(found.begin)
             for piece in found.pieces:
@@ -85,10 +96,11 @@ class HttpSource:
 
 
 class _Arrival:
-    """A file on its way: how much has come, and what it digests to."""
+    """A file on its way: how much has come, and what it digests to; ``most`` is how much had ever come."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self.size = size
+        self.most = 0
         self._file = file
         self._begin()
 
@@ -112,6 +124,7 @@ class _Arrival:
         self._digest.update(piece)
         self._writer.write(piece)
         self.come += len(piece)
+        self.most = max(self.most, self.come)
 
     def finish(self) -> None:
         self._writer.close()

@@ -51,10 +51,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds to connect, and that may pass without a byte; bytes of the whole content."""
+    """Seconds to connect, that may pass without a byte, and for the whole once connected; bytes of all the content."""
 
     connect: float
     idle: float
+    whole: float
     size: int
 
 
@@ -110,10 +111,12 @@ def download(
     parts = urlsplit(url)
     connection = _connection(parts, pace.connect, context)
     asked = {**headers, **({"Range": f"bytes={begin}-"} if begin else {})}
-    try:
+    with contextlib.ExitStack() as ended:
+        ended.callback(connection.close)
         with _failures():
             connection.connect()
             connection.sock.settimeout(pace.idle)
+            ended.enter_context(_shut_after(pace.whole, connection.sock))
             connection.request("GET", _target(parts), headers=asked)
             response = connection.getresponse()
             if response.status not in (200, 206):
@@ -122,8 +125,24 @@ def download(
         if response.status == 206 and not (response.getheader("Content-Range") or "").startswith(f"bytes {first}-"):
             raise Broken("sent another part of it than was asked for")
         yield Download(first, _pieces(response, first, pace.size))
+
+
+@contextlib.contextmanager
+def _shut_after(seconds: float, sock: socket.socket) -> Iterator[None]:
+    """A socket's own time limit is for each byte: a service that sends one now and then would never be too late."""
+    timer = threading.Timer(seconds, _shut, (sock,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
     finally:
-        connection.close()
+        timer.cancel()
+
+
+def _shut(sock: socket.socket) -> None:
+    """Not closed: a thread that waits for more bytes wakes up."""
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 def _pieces(response: http.client.HTTPResponse, come: int, size: int) -> Iterator[bytes]:
@@ -180,13 +199,11 @@ class _Exchange:
         return self._answer
 
     def _abort(self) -> None:
-        """Shut, not closed: a thread that waits for more bytes wakes up."""
         self._late = True
         # A connection forgets its socket once the answer has begun.
         sock = self._socket or getattr(self._connection, "sock", None)
         if sock is not None:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+            _shut(sock)
 
     def _run(self) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import socket
+import time
 import tracemalloc
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from injector.errors import HostError, ImageUnavailable
+from injector.images import http
 from injector.images.http import HttpSource
 from injector.model.image import Image
 from injector.settings import ImageSettings
@@ -87,6 +89,61 @@ def test_it_begins_anew_where_only_whole_contents_are_given(fetch: Fetch) -> Non
     with a_service(whole) as service:
         assert fetch(service.url).read_bytes() == CONTENT
     assert calls == [0, 0]
+
+
+def test_a_service_that_gives_whole_contents_only_and_never_all_is_given_up(fetch: Fetch) -> None:
+    """Each second time it comes further than the time before, and never further than ever."""
+
+    def cut(handler: BaseHTTPRequestHandler) -> None:
+        assert len(service.asked) < 20
+        part(handler, ranges=False)
+        handler.wfile.write(CONTENT[: crafted.MIB * (1 + len(service.asked) % 2)])
+        handler.close_connection = True
+
+    with a_service(cut) as service, pytest.raises(ImageUnavailable, match="broke off after"):
+        fetch(service.url)
+    assert len(service.asked) < 8
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_service_that_sends_a_byte_now_and_then_is_too_late(
+    fetch: Fetch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tls: bool
+) -> None:
+    monkeypatch.setattr(http, "_LEEWAY", 0.7)
+    monkeypatch.setattr(http, "_LEAST_PACE", 1e12)
+
+    def trickle(handler: BaseHTTPRequestHandler) -> None:
+        part(handler)
+        for byte in CONTENT[:100]:
+            handler.wfile.write(bytes([byte]))
+            time.sleep(0.05)
+
+    certificate = a_certificate(tmp_path) if tls else None
+    began = time.monotonic()
+    with a_service(trickle, certificate) as service, pytest.raises(ImageUnavailable, match="not send it within 1 sec"):
+        fetch(service.url, cafile=certificate)
+    assert time.monotonic() - began < 4
+    assert len(service.asked) == 1
+    assert not (tmp_path / "fetched").exists()
+
+
+def test_all_bytes_are_all_however_their_call_ended(fetch: Fetch) -> None:
+    content = crafted.raw_disk(2 * crafted.MIB)
+    image = an_image(size=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+    def without_an_end(handler: BaseHTTPRequestHandler) -> None:
+        if handler.headers.get("Range"):
+            says({}, 416)(handler)
+            return
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        handler.wfile.write(f"{len(content):x}\r\n".encode() + content + b"\r\n")
+        handler.close_connection = True
+
+    with a_service(without_an_end) as service:
+        assert fetch(service.url, image).read_bytes() == content
+    assert len(service.asked) == 1
 
 
 def other_part(handler: BaseHTTPRequestHandler) -> None:
