@@ -64,7 +64,8 @@ class DispatcherManager:
 
     def act(self, context: Context, instance_id: str, state: State, call: str = "") -> Instance:
         LOG.info("instance %s: %s asked by %s", instance_id, state.value, context.user_id)
-        instance = self._store.change(instance_id, lambda seen: record.begun(seen, state, call))
+        now = datetime.now(UTC)
+        instance = self._store.change(instance_id, lambda seen: record.begun(seen, state, now, call))
         self._bell.ring(instance)
         return instance
 

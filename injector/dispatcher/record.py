@@ -133,8 +133,11 @@ def _witnessed(instance: Instance, report: Witnessed) -> Instance:
     return replace(instance, guest=report.verdict, receipt=receipt)
 
 
-def begun(instance: Instance, state: State, call: str = "") -> Instance:
-    """The record once a user's action has begun; Conflict when no road leads there. Deleting twice is no error."""
+def begun(instance: Instance, state: State, at: datetime, call: str = "") -> Instance:
+    """The record once a user's action has begun; Conflict when no road leads there. Deleting twice is no error.
+
+    One that holds nothing is deleted at once: while it was to be deleted it would claim again what others have by now.
+    """
     if instance.state is state is State.DELETING or call in instance.calls:
         return instance
     if instance.launched_at is None and state is not State.DELETING:
@@ -143,6 +146,8 @@ def begun(instance: Instance, state: State, call: str = "") -> Instance:
         raise Conflict("that is asked for by a call of its own")
     if instance.superseded and instance.state is State.ERROR and state is not State.DELETING:
         raise Conflict("the instance was to be made anew, and was not: it can only be rebuilt or deleted")
+    if state is State.DELETING and instance.state is State.ERROR and not instance.holds_claims:
+        return _settled(instance, Settled(State.DELETED, at)).called(call)
     forgets = state in (State.STARTING, State.REBOOTING, State.REBOOTING_HARD)
     return instance.advance(state, guest=GuestVerdict() if forgets else instance.guest).called(call)
 

@@ -79,7 +79,7 @@ ROADS: Mapping[State, frozenset[State]] = {
     State.ERROR: frozenset(
         {
             *(State.REBOOTING_HARD, State.REBUILDING, State.ACTIVE, State.STOPPED, State.PAUSED, State.SUSPENDED),
-            State.DELETING,
+            *(State.DELETING, State.DELETED),
         }
     ),
     State.DELETING: frozenset({State.DELETED}),

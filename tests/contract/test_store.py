@@ -12,13 +12,15 @@ import pytest
 from sqlalchemy import Column, update
 
 from injector.db import Claims, GenerationChange, Store, tables
+from injector.dispatcher import record
 from injector.errors import Conflict, HostError, NotFound, OverQuota, StaleError
 from injector.model.boot import ClientToken
 from injector.model.facts import Agent
+from injector.model.host import Room
 from injector.model.instance import Instance, State
 from injector.model.secret import Sealed
 from tests import builders
-from tests.store_values import numbered, with_metadata
+from tests.store_values import numbered, usage_by_instances, with_metadata
 
 
 def test_key_pairs(store: Store) -> None:
@@ -90,6 +92,18 @@ def test_claims_are_let_go_with_the_record(store: Store, end: State) -> None:
         store.change(instance.id, lambda seen: seen.advance(State.DELETING))
     store.change(instance.id, lambda seen: seen.advance(end))
     assert (store.claims().forwards, store.claims().addresses) == ({}, {})
+
+
+def test_one_that_failed_takes_nothing_back_to_be_deleted(store: Store) -> None:
+    store.save_host(builders.some_host_facts(name="h"), Room(1, 512, 3))
+    failed, other = numbered(1), replace(numbered(2), nics=numbered(1).nics, forwards=numbered(1).forwards)
+    store.add_instances((failed,))
+    store.change(failed.id, lambda seen: seen.advance(State.ERROR))
+    store.add_instances((other,))
+    taken = store.claims()
+    store.change(failed.id, lambda seen: record.begun(seen, State.DELETING, builders.NOON))
+    assert [one.id for one in store.instances()] == [other.id]
+    assert (store.claims(), store.host_record("h").usage) == (taken, usage_by_instances(store, "h"))
 
 
 def test_claims_follow_forwards_and_hosts(store: Store) -> None:

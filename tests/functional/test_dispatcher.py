@@ -22,7 +22,7 @@ from injector.errors import (
 )
 from injector.model.boot import BootRequest, NicOrder
 from injector.model.facts import Agent
-from injector.model.host import HostRecord, InjectionPolicy
+from injector.model.host import HostRecord, InjectionPolicy, Room
 from injector.model.instance import Fault, State, Step
 from injector.model.payload import ItemKind
 from injector.model.plan import Carriage, ChannelKind
@@ -210,6 +210,27 @@ def test_a_delete_during_a_build_wins(dispatcher: DispatcherManager, store: Stor
     with pytest.raises(NotFound):
         store.instance(instance.id)
     assert not dispatcher.report("a", instance.id, 1, launched)
+
+
+def test_one_that_failed_is_deleted_though_others_have_its_address_and_its_room(
+    dispatcher: DispatcherManager, store: Store, bell: Bell
+) -> None:
+    store.save_host(builders.some_host_facts(name="a"), Room(1, 512, 100))
+    store.enable_host("b", False, None)
+    (failed,) = dispatcher.build(CONTEXT, (_request(1),), 1)
+    assert dispatcher.report("a", failed.id, 1, Failed(FAULT))
+    (other,) = dispatcher.build(CONTEXT, (_request(2),), 1)
+    assert other.nics[0].addresses[0].ip == failed.nics[0].addresses[0].ip
+    claims, usage = store.claims(), store.host_record("a").usage
+    bell.rung.clear()
+    dispatcher.act(CONTEXT, failed.id, State.DELETING, "call-1")
+    dispatcher.act(CONTEXT, failed.id, State.DELETING, "call-1")
+    assert [one.id for one in store.instances()] == [other.id]
+    assert (store.claims(), store.host_record("a").usage) == (claims, usage)
+    # What may have been left of it is nobody's now, and its host is told to look.
+    assert bell.rung[0] == ("a", failed.id)
+    assert dispatcher.assignment("a", failed.id) is None
+    assert not dispatcher.report("a", failed.id, 1, Failed(FAULT))
 
 
 def test_an_action_with_no_road_is_refused(dispatcher: DispatcherManager) -> None:

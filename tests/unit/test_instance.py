@@ -26,7 +26,7 @@ STATES = {
     "suspended": "active stopped resuming rebooting_hard paused error deleting",
     "resuming": "active stopped suspended error deleting",
     "rebuilding": "active error deleting",
-    "error": "rebooting_hard rebuilding active stopped paused suspended deleting",
+    "error": "rebooting_hard rebuilding active stopped paused suspended deleting deleted",
     "deleting": "deleted",
     "deleted": "",
 }

@@ -83,14 +83,14 @@ def test_a_verdict_of_a_guest_that_is_off_is_stale() -> None:
 
 def test_beginning_again_forgets_what_the_guest_said() -> None:
     said = replace(_at(State.ACTIVE), guest=GuestVerdict(GuestState.DONE))
-    assert record.begun(said, State.REBOOTING).guest == GuestVerdict()
-    assert record.begun(said, State.STOPPING).guest.state is GuestState.DONE
+    assert record.begun(said, State.REBOOTING, NOON).guest == GuestVerdict()
+    assert record.begun(said, State.STOPPING, NOON).guest.state is GuestState.DONE
 
 
 def test_deleting_twice_is_no_error_but_stopping_twice_is() -> None:
-    assert record.begun(_at(State.DELETING), State.DELETING).state is State.DELETING
+    assert record.begun(_at(State.DELETING), State.DELETING, NOON).state is State.DELETING
     with pytest.raises(Conflict):
-        record.begun(_at(State.STOPPING), State.STOPPING)
+        record.begun(_at(State.STOPPING), State.STOPPING, NOON)
 
 
 @pytest.mark.parametrize("state", [State.REBOOTING, State.ERROR])
@@ -142,8 +142,11 @@ def test_launched_told_twice_is_one_launch() -> None:
 def test_a_guest_that_was_never_launched_can_only_be_deleted() -> None:
     failed = _at(State.ERROR, launched_at=None)
     with pytest.raises(Conflict, match="never launched"):
-        record.begun(failed, State.REBOOTING_HARD)
-    assert record.begun(failed, State.DELETING).state is State.DELETING
+        record.begun(failed, State.REBOOTING_HARD, NOON)
+    deleted = record.begun(replace(failed, fault=FAULT), State.DELETING, NOON, "call-1")
+    assert (deleted.state, deleted.terminated_at, deleted.fault) == (State.DELETED, NOON, None)
+    assert record.begun(deleted, State.DELETING, NOON, "call-1") is deleted
+    assert record.begun(_at(State.ERROR), State.DELETING, NOON).state is State.DELETING
 
 
 def test_a_record_of_a_guest_that_was_not_made_is_not_used_on_the_one_before_it() -> None:
@@ -164,7 +167,7 @@ def test_a_guest_in_error_that_is_what_the_record_says_may_be_rebooted() -> None
 
 @pytest.mark.parametrize("state", [State.STARTING, State.REBOOTING_HARD])
 def test_every_new_start_forgets_what_the_guest_said(state: State) -> None:
-    assert record.begun(_at(State.STOPPED, guest=GuestVerdict(GuestState.DONE)), state).guest == GuestVerdict()
+    assert record.begun(_at(State.STOPPED, guest=GuestVerdict(GuestState.DONE)), state, NOON).guest == GuestVerdict()
 
 
 def test_a_delete_that_fails_says_why_and_goes_on() -> None:
@@ -427,7 +430,9 @@ def test_a_report_that_comes_twice_changes_nothing_the_second_time(report: Repor
 
 def test_a_report_that_comes_again_much_later_does_not_undo_what_was_asked_since() -> None:
     stopped = record.taken_by(_at(State.STOPPING), "h", 2, Settled(State.STOPPED, NOON, seen=State.STOPPING), "s")
-    started = record.taken_by(record.begun(stopped, State.STARTING, "a"), "h", 2, Settled(State.ACTIVE, NOON), "t")
+    started = record.taken_by(
+        record.begun(stopped, State.STARTING, NOON, "a"), "h", 2, Settled(State.ACTIVE, NOON), "t"
+    )
     assert record.taken_by(started, "h", 2, Settled(State.STOPPED, NOON, seen=State.STOPPING), "s") is started
     with pytest.raises(StaleError, match="no longer stopping"):
         record.taken_by(started, "h", 2, Settled(State.STOPPED, NOON, seen=State.STOPPING), "another")
@@ -443,15 +448,15 @@ def test_what_was_found_of_a_guest_holds_only_while_nothing_else_was_asked(repor
 def test_whether_to_go_on_is_answered_anew_even_if_it_was_asked_before() -> None:
     once = record.taken_by(_at(State.BUILDING), "h", 2, Entering(Step.START, NOON), "call-1")
     with pytest.raises(StaleError):
-        record.taken_by(record.begun(once, State.DELETING), "h", 2, Entering(Step.START, NOON), "call-1")
+        record.taken_by(record.begun(once, State.DELETING, NOON), "h", 2, Entering(Step.START, NOON), "call-1")
 
 
 def test_an_action_that_comes_twice_is_done_once_and_only_the_last_calls_are_known() -> None:
-    stopping = record.begun(_at(State.ACTIVE), State.STOPPING, "call-1")
-    assert record.begun(stopping, State.STOPPING, "call-1") is stopping
-    started = record.begun(replace(stopping, state=State.STOPPED), State.STARTING, "call-2")
+    stopping = record.begun(_at(State.ACTIVE), State.STOPPING, NOON, "call-1")
+    assert record.begun(stopping, State.STOPPING, NOON, "call-1") is stopping
+    started = record.begun(replace(stopping, state=State.STOPPED), State.STARTING, NOON, "call-2")
     active = replace(started, state=State.ACTIVE)
-    assert record.begun(active, State.STOPPING, "call-1") is active
+    assert record.begun(active, State.STOPPING, NOON, "call-1") is active
     rebuilt = record.rebuilding(active, REBUILD, NOON, "call-3")
     assert record.rebuilding(rebuilt, REBUILD, NOON, "call-3") is rebuilt
     wanted = Refresh(0, NOON, running=False, policy=IdPolicy.KEEP)
@@ -465,7 +470,7 @@ def test_an_action_that_comes_twice_is_done_once_and_only_the_last_calls_are_kno
 @pytest.mark.parametrize("state", [*sorted(MAKING), State.REFRESHING])
 def test_making_and_refreshing_are_asked_for_by_calls_of_their_own(state: State) -> None:
     with pytest.raises(Conflict, match="call of its own"):
-        record.begun(_at(State.ACTIVE), state)
+        record.begun(_at(State.ACTIVE), state, NOON)
 
 
 def test_a_guest_without_a_drive_says_why_it_has_none() -> None:
