@@ -74,15 +74,25 @@ class Fleet:
         without = (*instance.tried, host)
         return self._moves(instance, without, lambda seen, move: record.moved(seen, host, attempt, move), why)
 
-    def leave_the_lost(self) -> None:
-        """Move builds away from hosts that are not heard of; nothing while no host is: then it is not the host's fault.
+    def lost(self) -> frozenset[str] | None:
+        """The hosts that are not heard of; None when nobody is: then it is not the hosts' fault.
+
+        When a bus falls silent, its hosts are lost one after the other, each when its time is over. So half of that
+        time without a word from anybody says that already.
+        """
+        silent = self._store.silent_hosts(self._settings.host_down_after)
+        if silent and not self._store.census(None, self._settings.host_down_after / 2).heard:
+            return None
+        return silent
+
+    def leave(self, lost: frozenset[str]) -> None:
+        """Move builds away from these hosts.
 
         A build that nobody else can take fails, unless it was allowed to start: then nobody knows what became of it.
         """
-        silent = self._store.silent_hosts(self._settings.host_down_after)
-        if not silent or not self._store.census(None, self._settings.host_down_after).heard:
+        if not lost:
             return
-        for instance in self._store.on_hosts(silent, frozenset({State.BUILDING})):
+        for instance in self._store.on_hosts(lost, frozenset({State.BUILDING})):
             if record.movable(instance) and not self._leave(instance, "its host is not heard of"):
                 self._give_up(instance)
 

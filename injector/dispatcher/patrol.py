@@ -19,7 +19,8 @@ LOG = logging.getLogger(__name__)
 class Patrol:
     """A thread; every dispatcher has one, and what two of them do at once has no second effect.
 
-    A dispatcher that was away itself has heard nobody: it first gives hosts ``host_down_after`` to be heard.
+    A dispatcher that was away itself has heard nobody: it first gives hosts ``host_down_after`` to be heard. So it does
+    when nobody at all was heard, and when it was held up, by a query or because it was frozen.
     """
 
     def __init__(
@@ -32,10 +33,10 @@ class Patrol:
         self._clock = clock
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._rounds, name="dispatcher-patrol", daemon=True)
-        self._listening_since = self._clock()
+        self._listening_since = self._round_ended = self._clock()
 
     def start(self) -> None:
-        self._listening_since = self._clock()
+        self._listening_since = self._round_ended = self._clock()
         self._thread.start()
 
     def stop(self) -> None:
@@ -56,8 +57,15 @@ class Patrol:
 
     def round(self) -> None:
         self.ring_silent()
-        if self._clock() - self._listening_since > self._settings.host_down_after:
-            self._fleet.leave_the_lost()
+        lost = self._fleet.lost()
+        now = self._clock()
+        # Looked at after the queries: the answer to one that hung tells of a time in which nobody could be heard.
+        held_up = now - self._round_ended - self._settings.ring_interval > self._settings.host_down_after / 2
+        if lost is None or held_up:
+            self._listening_since = now
+        elif now - self._listening_since > self._settings.host_down_after:
+            self._fleet.leave(lost)
+        self._round_ended = self._clock()
 
     def ring_silent(self) -> None:
         """Ring for all work whose record has been silent for ``ring_interval``.

@@ -56,10 +56,21 @@ class Cloud:
         question = Entering(Step.START, builders.NOON)
         return self.dispatcher.report(str(instance.host), instance.id, instance.attempt, question)
 
+    def go_round(self, seconds: float) -> None:
+        """The patrol, for so long by its own clock."""
+        until = self._now + seconds
+        while self._now < until:
+            self.hold_up(self.settings.ring_interval)
+            self.dispatcher.patrol.round()
+
+    def hold_up(self, seconds: float) -> None:
+        """The dispatcher does nothing for so long."""
+        self._now += seconds
+
     def let_silence_pass(self, *alive: str) -> None:
-        """Longer than a host may be silent; these then say that they are there."""
+        """Longer than a host may be silent, the patrol on its rounds meanwhile; these then say that they are there."""
+        self.go_round(LONG)
         let_time_pass(self.store)
-        self._now += LONG
         for name in alive:
             assert self.dispatcher.host_alive(name)
 
@@ -124,6 +135,64 @@ def test_when_nobody_is_heard_it_is_not_the_hosts_fault_and_nothing_moves(cloud:
     cloud.let_silence_pass()
     cloud.dispatcher.patrol.round()
     assert cloud.store.instance(instance.id) == instance
+
+
+def _moves_only_if_still_silent(cloud: Cloud, instance: Instance) -> None:
+    """Nothing at once, though one host is heard again; and its own host has as long as ever to be heard."""
+    cloud.dispatcher.patrol.round()
+    cloud.go_round(cloud.settings.host_down_after - cloud.settings.ring_interval)
+    assert cloud.store.instance(instance.id) == instance
+    cloud.go_round(cloud.settings.host_down_after)
+    assert cloud.store.instance(instance.id).host == "b"
+
+
+def test_the_first_host_to_be_heard_after_an_outage_condemns_nobody(cloud: Cloud) -> None:
+    cloud.hosts("a", "b")
+    instance = cloud.boot()
+    cloud.let_silence_pass()
+    cloud.dispatcher.patrol.round()
+    cloud.hold_up(cloud.settings.ring_interval)
+    assert cloud.dispatcher.host_alive("b")
+    _moves_only_if_still_silent(cloud, instance)
+
+
+def test_a_host_whose_time_is_over_first_is_not_condemned_while_nobody_is_heard(cloud: Cloud) -> None:
+    """In an outage, too, hosts were not all heard last at the same moment."""
+    cloud.hosts("a", "b")
+    instance = cloud.boot()
+    cloud.go_round(LONG)
+    let_time_pass(cloud.store, 8)
+    assert cloud.dispatcher.host_alive("b")
+    let_time_pass(cloud.store, cloud.settings.host_down_after - 4)
+    cloud.dispatcher.patrol.round()
+    assert cloud.store.instance(instance.id) == instance
+    assert cloud.dispatcher.host_alive("b")
+    _moves_only_if_still_silent(cloud, instance)
+
+
+def test_a_dispatcher_that_was_frozen_first_listens(cloud: Cloud) -> None:
+    cloud.hosts("a", "b")
+    instance = cloud.boot()
+    cloud.let_silence_pass("b")
+    cloud.hold_up(LONG)
+    _moves_only_if_still_silent(cloud, instance)
+
+
+def test_the_answer_to_a_query_that_hung_condemns_nobody(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud.hosts("a", "b")
+    instance = cloud.boot()
+    cloud.let_silence_pass("b")
+    query = cloud.store.silent_hosts
+
+    def hung(seconds: float) -> frozenset[str]:
+        cloud.hold_up(LONG)
+        return query(seconds)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cloud.store, "silent_hosts", hung)
+        cloud.dispatcher.patrol.round()
+    assert cloud.store.instance(instance.id) == instance
+    _moves_only_if_still_silent(cloud, instance)
 
 
 def test_a_build_that_nobody_else_can_take_fails_and_keeps_nothing(cloud: Cloud) -> None:
