@@ -152,7 +152,7 @@ class InstanceStore(Transactions):
         try:
             self._write(add)
         except IntegrityError as error:
-            earlier = self._added_earlier(instances, token)
+            earlier = self.added_earlier([instance.id for instance in instances], token)
             if earlier is None:
                 raise StaleError("an address, port or network was claimed by another request meanwhile") from error
             return earlier
@@ -161,14 +161,18 @@ class InstanceStore(Transactions):
             self._written.put(instance)
         return added
 
-    def _added_earlier(self, instances: tuple[Instance, ...], token: ClientToken | None) -> tuple[Instance, ...] | None:
+    def added_earlier(self, ids: Collection[str], token: ClientToken | None) -> tuple[Instance, ...] | None:
+        """What is on the record under a token, or else under these ids; None when nothing is.
+
+        Conflict when the token is known for another request.
+        """
         if token is not None:
             known = self.instances_of_token(token.project_id, token.token)
             if known is not None and known[0] != token.digest:
                 raise Conflict("the client token was used for another request", field="client_token")
             if known is not None:
                 return known[1]
-        return self.recorded([instance.id for instance in instances]) or None
+        return self.recorded(ids) or None
 
     def change(
         self,

@@ -45,9 +45,19 @@ class Placement:
         Those of an earlier call with the same ids or token, if there was one.
         """
         lost = StaleError("no request")
+        ids = [request.instance_id for request in requests]
         for _ in range(_CLAIM_ATTEMPTS):
             try:
-                return self._store.add_instances(self.plan(context, requests, minimum), token)
+                planned = self.plan(context, requests, minimum)
+            except InjectorError:
+                # What is in its way may be what the same call was given when it came first.
+                if (earlier := self._store.added_earlier(ids, token)) is None:
+                    raise
+                return earlier
+            try:
+                made = self._store.add_instances(planned, token)
+                # So there may have been room for more of them.
+                return made if len(made) == len(requests) else self._store.added_earlier(ids, token) or made
             except StaleError as error:
                 lost = error
                 time.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311 - whoever was as quick is to be slower now

@@ -11,6 +11,7 @@ from injector.db import Store, open_store
 from injector.dispatcher.manager import DispatcherManager
 from injector.errors import Conflict, NoHost, NotFound
 from injector.model.boot import ClientToken, NicOrder, Rebuild
+from injector.model.host import Room
 from injector.model.instance import Fault, Instance, State, Step
 from injector.model.report import Entering, Failed, Launched, Settled
 from injector.settings import DispatcherSettings
@@ -294,6 +295,31 @@ def test_the_same_request_twice_is_one_guest(cloud: Cloud) -> None:
     once = cloud.boot()
     assert cloud.boot() == once
     assert cloud.store.host_record("a").usage.guests + cloud.store.host_record("b").usage.guests == 1
+
+
+def test_the_same_request_is_known_though_its_own_address_is_in_its_way(cloud: Cloud) -> None:
+    cloud.hosts("a")
+    nics = (NicOrder(NETWORK, fixed_ip="10.0.2.77"),)
+    once = cloud.boot(nics=nics)
+    assert cloud.boot(nics=nics) == once
+    with pytest.raises(Conflict, match=r"10\.0\.2\.77"):
+        cloud.boot(2, nics=nics)
+
+
+@pytest.mark.parametrize("token", [None, ClientToken("engines", "deploy-7", "ab" * 32)])
+def test_the_same_request_is_known_though_it_took_the_last_room(cloud: Cloud, token: ClientToken | None) -> None:
+    cloud.store.save_host(builders.some_host_facts(name="a"), Room(vcpus=3, ram=4096, disk=100))
+    requests = tuple(builders.a_boot_request(instance_id=f"0000000{number}", nics=()) for number in range(3))
+    # Room for three, then for one more, then for none.
+    once = cloud.dispatcher.build(CONTEXT, requests, 1, token)
+    assert len(once) == 3
+    assert cloud.dispatcher.build(CONTEXT, requests, 1, token) == once
+    cloud.store.save_host(builders.some_host_facts(name="a"), Room(vcpus=4, ram=4096, disk=100))
+    assert cloud.dispatcher.build(CONTEXT, requests, 1, token) == once
+    cloud.boot(9, nics=())
+    assert cloud.dispatcher.build(CONTEXT, requests, 1, token) == once
+    with pytest.raises(NoHost):
+        cloud.boot(10, nics=())
 
 
 def test_a_known_token_is_answered_with_what_was_made_and_another_request_refused(cloud: Cloud) -> None:
