@@ -66,13 +66,17 @@ class Fleet:
 
     # builds that move
 
-    def move_on(self, instance: Instance, why: str) -> bool:
-        """Have a build go on on another host; whether it does. False when there is none, or were enough."""
+    def move_on(self, instance: Instance, fault: Fault) -> bool:
+        """Have a build that failed go on on another host; whether it does. False when there is none, or were enough."""
         if instance.host is None or len(instance.tried) + 1 >= self._settings.max_attempts:
             return False
         host, attempt = instance.host, instance.attempt
-        without = (*instance.tried, host)
-        return self._moves(instance, without, lambda seen, move: record.moved(seen, host, attempt, move), why)
+
+        def decide(seen: Instance, move: record.Move) -> Instance:
+            record.must_be_of_this_making(seen, fault)
+            return record.moved(seen, host, attempt, move)
+
+        return self._moves(instance, (*instance.tried, host), decide, f"{host} failed ({fault.message})")
 
     def lost(self) -> frozenset[str] | None:
         """The hosts that are not heard of; None when nobody is: then it is not the hosts' fault.

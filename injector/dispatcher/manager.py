@@ -142,11 +142,15 @@ class DispatcherManager:
         return True
 
     def _goes_on(self, host: str, instance_id: str, attempt: int, report: Failed) -> bool:
-        """Whether a failed build goes on elsewhere; not when the record is of another attempt or state by now."""
+        """Whether a failed build goes on elsewhere; not when the record is of another attempt or state by now.
+
+        StaleError when it has been begun again since.
+        """
         instance = self._store.instance(instance_id)
         if (instance.host, instance.attempt, instance.state) != (host, attempt, State.BUILDING):
             return False
-        return self._fleet.move_on(instance, f"{host} failed ({report.fault.message})")
+        record.must_be_of_this_making(instance, report.fault)
+        return self._fleet.move_on(instance, report.fault)
 
     def _generation_after(self, instance_id: str, report: Report) -> GenerationChange | None:
         """What a report makes or changes of the generations; a guest made anew has none of its earlier ones."""

@@ -11,7 +11,7 @@ from injector.errors import Conflict, NotFound, StaleError
 from injector.model.boot import Rebuild
 from injector.model.generation import Generation, Refresh
 from injector.model.guest import GuestVerdict
-from injector.model.instance import MAKING, ROADS, Instance, Mark, State, Step
+from injector.model.instance import MAKING, ROADS, Fault, Instance, Mark, State, Step
 from injector.model.network import Forward
 from injector.model.plan import ChannelKind
 from injector.model.report import Entering, Failed, Launched, Refreshed, Report, Settled, Witnessed
@@ -85,6 +85,7 @@ def _failed(instance: Instance, report: Failed) -> Instance:
     if instance.state is State.DELETED:
         raise StaleError(f"instance {instance.id} is deleted")
     _must_still_be(instance, report.seen)
+    must_be_of_this_making(instance, report.fault)
     allowed = 0 if instance.state in MAKING else instance.allowed
     if instance.state in (report.state, State.DELETING):
         return replace(instance, fault=report.fault)
@@ -208,6 +209,17 @@ class Move:
     host: str
     zone: str
     forwards: tuple[Forward, ...]
+
+
+def must_be_of_this_making(instance: Instance, fault: Fault) -> None:
+    """StaleError when the build has been begun again since it failed: its guest may have been allowed to start by now.
+
+    Both moments are by the clock of its host, but for the first mark. A clock that was set back makes a build fail once
+    more: the marks of the next time are by the new clock, too.
+    """
+    last = instance.marks[-1] if instance.marks else None
+    if instance.state in MAKING and last is not None and last.step is not Step.SCHEDULE and last.at > fault.at:
+        raise StaleError(f"instance {instance.id} reached {last.step} after it had failed")
 
 
 def moved(instance: Instance, host: str, attempt: int, move: Move) -> Instance:

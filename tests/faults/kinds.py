@@ -79,8 +79,8 @@ def _away(scene: Scene) -> str:
     return _killed(scene, scene.a_compute(), (HOST_DOWN_AFTER + 3, HOST_DOWN_AFTER + 6))
 
 
-def _frozen(scene: Scene) -> str:
-    victim = scene.a_compute()
+def _frozen(scene: Scene, victim: Service) -> str:
+    """What had been sent to it comes late, after others have gone on."""
     victim.freeze()
     scene.wait(HOST_DOWN_AFTER + 3, HOST_DOWN_AFTER + 6)
     victim.thaw()
@@ -210,7 +210,8 @@ KINDS: dict[str, Kind] = {
     "dispatcher_killed": Kind(_dispatchers_killed),
     "compute_killed": Kind(lambda scene: _killed(scene, scene.a_compute())),
     "compute_away": Kind(_away),
-    "compute_frozen": Kind(_frozen),
+    "compute_frozen": Kind(lambda scene: _frozen(scene, scene.a_compute())),
+    "dispatcher_frozen": Kind(lambda scene: _frozen(scene, scene.chance.choice(scene.rig.dispatchers))),
     "broker_stopped": Kind(_broker_stopped),
     "broker_killed": Kind(_broker_killed),
     "database_restarted": Kind(_database_restarted),

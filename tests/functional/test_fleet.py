@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 import pytest
 
@@ -330,6 +331,22 @@ def test_a_known_token_is_answered_with_what_was_made_and_another_request_refuse
     assert cloud.dispatcher.build(CONTEXT, requests[1:], 1, token) == (first,)
     with pytest.raises(Conflict, match="token"):
         cloud.dispatcher.build(CONTEXT, requests[1:], 1, replace(token, digest="cd" * 32))
+
+
+def test_a_failure_that_is_heard_late_does_not_move_a_build_that_was_begun_again(cloud: Cloud) -> None:
+    """The first copy lay with a dispatcher that was frozen; rung again, the host was allowed to start meanwhile."""
+    cloud.hosts("a", "b")
+    instance = cloud.boot()
+    fault = Fault(503, "full", builders.NOON - timedelta(seconds=20))
+    assert cloud.allow(instance)
+    allowed = cloud.store.instance(instance.id)
+    for elsewhere in (True, False):
+        assert not cloud.dispatcher.report("a", instance.id, 1, Failed(fault, elsewhere))
+    assert cloud.store.instance(instance.id) == allowed
+    # That its start failed is another failure.
+    fault = Fault(503, "full", builders.NOON + timedelta(seconds=1))
+    assert cloud.dispatcher.report("a", instance.id, 1, Failed(fault, elsewhere=True))
+    assert cloud.store.instance(instance.id).host == "b"
 
 
 def test_a_failure_told_twice_moves_the_build_once(cloud: Cloud) -> None:

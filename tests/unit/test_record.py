@@ -99,6 +99,17 @@ def test_a_failure_without_a_road_to_where_it_leads_is_stale(state: State) -> No
         record.taken_by(_at(state), "h", 2, Failed(FAULT, state=State.STARTING))
 
 
+@pytest.mark.parametrize("state", sorted(MAKING))
+def test_a_failure_of_a_making_that_was_begun_again_is_stale(state: State) -> None:
+    marks = (Mark(Step.SCHEDULE, NOON + timedelta(1)), Mark(Step.IMAGE, NOON))
+    late = Failed(Fault(503, "full", NOON - timedelta(seconds=1)))
+    with pytest.raises(StaleError, match="image"):
+        record.taken_by(_at(state, marks=marks), "h", 2, late)
+    # The first mark is by the clock of whoever chose the host.
+    assert record.taken_by(_at(state, marks=marks[:1]), "h", 2, late).state is State.ERROR
+    assert record.taken_by(_at(state, marks=marks), "h", 2, Failed(FAULT)).state is State.ERROR
+
+
 def test_a_failure_that_changes_no_state_leaves_its_reason() -> None:
     instance = record.taken_by(_at(State.ACTIVE), "h", 2, Failed(FAULT, state=State.ACTIVE))
     assert (instance.state, instance.fault) == (State.ACTIVE, FAULT)
