@@ -20,7 +20,7 @@ from injector.db.bookings import book, booking
 from injector.db.clock import epoch
 from injector.db.payloads import GenerationChange
 from injector.db.transactions import Transactions, documents
-from injector.errors import Conflict, InjectorError, NotFound, StaleError
+from injector.errors import Conflict, HostError, InjectorError, NotFound, StaleError
 from injector.model.boot import ClientToken
 from injector.model.host import Usage
 from injector.model.instance import WORKING, Instance, State
@@ -202,7 +202,7 @@ class InstanceStore(Transactions):
                 break
             saved = self._write(lambda connection: _change(connection, instance_id, decide, keep))
         if saved is None:
-            raise StaleError(f"instance {instance_id} changes faster than it can be saved")
+            raise HostError(f"instance {instance_id} changes faster than it can be saved")
         if saved.state in WORKING:
             self._written.put(saved)
         return saved

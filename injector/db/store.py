@@ -14,8 +14,8 @@ from injector.db.registry import Registry
 class Store(InstanceStore, PayloadStore, ClaimStore, HostStore, Registry):
     """Safe to use from several threads, and by several services at once.
 
-    On SQLite writers queue. On a server the loser of a race is tried again, and StaleError when it loses every time;
-    a database that is down, or was restarted in the middle, is a HostError, and the next call finds it again.
+    On SQLite writers queue. On a server the loser of a race is tried again, for some twenty seconds. A database that
+    is held up for longer, is down, or was restarted in the middle, is a HostError, and the next call finds it again.
     """
 
 

@@ -15,12 +15,15 @@ from sqlalchemy.exc import IntegrityError
 from injector import wire
 from injector.db import engine as engines
 from injector.db.failures import FIELD, LostRace, translated
-from injector.errors import HostError, InjectorError, StaleError
+from injector.errors import HostError, InjectorError
 
 _Result = TypeVar("_Result")
 
-_ATTEMPTS = 5
+# The loser of a deadlock is told so at once; who waits for a lock, after seconds (see ``engine``).
+_ATTEMPTS = 20
+_SECONDS = 20.0
 _FIRST_PAUSE = 0.01
+_LONGEST_PAUSE = 0.5
 
 # Statements that every boot runs are built once: building one costs more than running it.
 
@@ -52,21 +55,25 @@ class Transactions:
             raise HostError("the database does not answer", field=FIELD, detail=str(error)) from error
 
     def _write(self, work: Callable[[Connection], _Result]) -> _Result:
-        """``work`` in a transaction of its own, again when it was the loser of a deadlock; StaleError if it always is.
+        """``work`` in a transaction of its own, again when another one was in its way; HostError if one always is.
 
-        HostError when the database is lost meanwhile: whether it was done is not known then.
+        Not StaleError: nothing says that the record has moved on, and a compute would destroy a guest for that.
+        HostError also when the database is lost meanwhile: whether it was done is not known then.
         """
         lost = LostRace()
+        began = time.monotonic()
         for attempt in range(_ATTEMPTS):
+            if attempt and time.monotonic() - began > _SECONDS:
+                break
             if attempt:
-                time.sleep(random.uniform(0, _FIRST_PAUSE * 2**attempt))  # noqa: S311 - no secret
+                time.sleep(random.uniform(0, min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE)))  # noqa: S311 - no secret
             try:
                 with translated(), self._engine.begin() as connection:
                     engines.begin_writing(connection)
                     return work(connection)
             except LostRace as error:
                 lost = error
-        raise StaleError("too many want to write the same at once", detail=str(lost)) from lost
+        raise HostError("too many want to write the same at once", field=FIELD, detail=str(lost)) from lost
 
     def _add(self, table: Table, clash: InjectorError, **row: Any) -> None:
         try:

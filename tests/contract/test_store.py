@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Column, update
 
 from injector.db import Claims, GenerationChange, Store, tables
+from injector.db.failures import LostRace
 from injector.dispatcher import record
 from injector.errors import Conflict, HostError, NotFound, OverQuota, StaleError
 from injector.model.boot import ClientToken
@@ -112,6 +113,31 @@ def test_claims_follow_forwards_and_hosts(store: Store) -> None:
     moved = (replace(instance.forwards[0], host_port=20777),)
     store.change(instance.id, lambda seen: replace(seen, forwards=moved, host="other"))
     assert store.claims().forwards == {"other": frozenset({20777})}
+
+
+def test_to_lose_every_race_is_the_databases_fault_and_nothing_about_the_record(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A compute that is told of a stale record destroys its guest."""
+    monkeypatch.setattr("injector.db.transactions._ATTEMPTS", 3)
+    tries: list[Instance] = []
+
+    def lose(seen: Instance) -> Instance:
+        tries.append(seen)
+        raise LostRace("a table is locked")
+
+    store.add_instances((numbered(1, state=State.ACTIVE),))
+    store.change(numbered(1).id, lambda seen: replace(seen, hostname="x"))
+    with pytest.raises(HostError, match="at once"):
+        store.change(numbered(1).id, lose)
+    assert len(tries) == 3
+    monkeypatch.setattr("injector.db.transactions._SECONDS", 0.0)
+    with pytest.raises(HostError, match="at once"):
+        store.change(numbered(1).id, lose)
+    assert len(tries) == 4
+    monkeypatch.setattr("injector.db.instances._SAVE_ATTEMPTS", 0)
+    with pytest.raises(HostError, match="faster"):
+        store.change(numbered(1).id, lambda seen: replace(seen, hostname="y"))
 
 
 def test_every_change_is_counted_and_no_change_is_none(store: Store) -> None:
