@@ -86,12 +86,12 @@ class Placement:
         return _first_record(context, request, host, nics, batch.forward(host.facts.name, nics))
 
     def elsewhere(self, instance: Instance, without: tuple[str, ...]) -> record.Move:
-        """Another host for a guest that is on record already, not one of ``without``.
+        """Another host for a guest that is on record already, not one of ``without``; in the zone that it asked for.
 
         NoHost, Undeliverable and GuestUnreadable as in ``choose``.
         """
         asked = plan.asked_by_instance(instance, self._facts(instance.image))
-        wanted = Wanted(asked, instance.flavor, tried=without)
+        wanted = Wanted(asked, instance.flavor, instance.asked_zone, tried=without)
         host = choose(wanted, self._pool(wanted, 1))
         taken = self._store.claims(networks=(), hosts=(host.facts.name,)).forwards.get(host.facts.name, frozenset())
         forwards = allocate.forwards(instance.nics, self._ports, taken)
@@ -227,6 +227,7 @@ def _first_record(
         forwards=forwards,
         config_drive=request.config_drive,
         availability_zone=host.facts.availability_zone,
+        asked_zone=request.availability_zone,
         launch_index=request.launch_index,
         host=host.facts.name,
         marks=(Mark(Step.SCHEDULE, now),),

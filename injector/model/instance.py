@@ -133,6 +133,7 @@ class Instance:
     ``allowed`` is the last attempt that was told it may start its guest: from then on one may run there, whatever is
     heard of the host. ``launched`` is the last attempt that said it did. ``calls`` are the ids of the last calls that
     changed the record: the same call, should it come again, changes nothing.
+    ``availability_zone`` is that of its host; ``asked_zone`` the one that it must stay in, None when any would do.
     ``payload`` stays sealed, and is with the record only on its way to a build: it is large, and kept apart.
     ``generation`` is the number of the config drive it has now, 0 for none; ``inserted`` of the one its guest was last
     seen running with, which is another until the next cold start when the medium could not be changed. ``refresh``:
@@ -162,6 +163,7 @@ class Instance:
     forwards: tuple[Forward, ...] = ()
     config_drive: bool = False
     availability_zone: str = "nova"
+    asked_zone: str | None = None
     launch_index: int = 0
     state: State = State.BUILDING
     host: str | None = None

@@ -288,6 +288,26 @@ def test_a_host_with_guests_is_not_forgotten(cloud: Cloud) -> None:
         cloud.dispatcher.forget_host(CONTEXT, "a")
 
 
+def test_a_guest_stays_in_the_zone_that_it_asked_for(cloud: Cloud) -> None:
+    cloud.hosts("a", "c", availability_zone="north")
+    cloud.hosts("b", availability_zone="south", memory_mib=2**20)
+    bound = cloud.boot(1, availability_zone="north")
+    free = cloud.boot(2)
+    assert (bound.host, free.host) == ("a", "b")
+    failed = Failed(Fault(503, "full", builders.NOON), elsewhere=True)
+    assert cloud.dispatcher.report("a", bound.id, 1, failed)
+    assert cloud.dispatcher.report("b", free.id, 1, failed)
+    bound, free = cloud.store.instance(bound.id), cloud.store.instance(free.id)
+    assert (bound.host, bound.availability_zone) == ("c", "north")
+    assert (free.host, free.availability_zone) == ("a", "north")
+    assert cloud.allow(bound)
+    assert cloud.dispatcher.report("c", bound.id, 2, LAUNCHED)
+    cloud.dispatcher.enable_host(CONTEXT, "a", False, None)
+    cloud.let_silence_pass("b")
+    assert cloud.dispatcher.evacuate_host(CONTEXT, "c") == ()
+    assert cloud.store.instance(bound.id).host == "c"
+
+
 # the same call again
 
 

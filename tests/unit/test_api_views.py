@@ -294,7 +294,7 @@ def test_links_escape_what_a_caller_named() -> None:
 def test_instances_have_no_field_the_view_was_not_told_of() -> None:
     """A new field of the record wants a decision: shown, or named here as not for callers."""
     hidden = {"payload", "items", "asked_metadata", "tried", "revision", "receipt", "ramdisk", "launch_index"}
-    hidden |= {"generations_made", "allowed", "launched", "calls"}
+    hidden |= {"generations_made", "allowed", "launched", "calls", "asked_zone"}
     shown = {"id", "name", "hostname", "project_id", "user_id", "reservation_id", "image", "flavor", "created_at"}
     shown |= {
         "updated_at",

@@ -35,7 +35,7 @@ FINGERPRINTS = {
     "ImageFacts": (1, "1850aaca682fc3b5"),
     "Ingredients": (1, "0ad4e450b8af1f3f"),
     "Inspection": (1, "e884f5c4e8167752"),
-    "Instance": (2, "62fe3c451525a706"),
+    "Instance": (2, "1ac75dba59929b4f"),
     "KeyPair": (1, "dfb1b8c1f649c9fe"),
     "Launched": (1, "43bd45589744624a"),
     "Network": (1, "1d69001695d912bc"),
