@@ -285,7 +285,8 @@ class ComputeManager:
         )
         elsewhere = judgement.action is Action.ELSEWHERE and instance.state is State.BUILDING
         try:
-            self._tell(instance, Failed(judgement.fault, elsewhere, self._state_after_failure(instance)))
+            after = self._state_after_failure(instance)
+            self._tell(instance, Failed(judgement.fault, elsewhere, after, seen=instance.state))
         except HostError as unknown:  # by the hypervisor, or Unanswered
             LOG.warning("instance %s: that cannot be told yet, it will be rung: %s", instance.id, unknown)
 

@@ -18,13 +18,13 @@ from injector.compute.journal import Journal
 from injector.compute.manager import ComputeManager, Host
 from injector.db import open_store
 from injector.dispatcher.manager import DispatcherManager
-from injector.errors import Conflict, HostError, HypervisorDown, Unanswered
+from injector.errors import BusUnavailable, Conflict, HostError, HypervisorDown, Unanswered
 from injector.model.boot import Rebuild
 from injector.model.generation import IdPolicy
 from injector.model.host import InjectionPolicy
 from injector.model.image import DiskFormat, Image
 from injector.model.instance import Instance, State, Step
-from injector.model.report import Entering, Launched, Refreshed, Report, Settled
+from injector.model.report import Entering, Failed, Launched, Refreshed, Report, Settled
 from injector.settings import DispatcherSettings
 from injector.system.vault import Vault
 from injector.virt.driver import Enter, Order, Spawned
@@ -306,3 +306,29 @@ def test_a_build_leaves_a_host_whose_disk_is_dying(
         moved = house.dispatcher.assignment("zeppelin", house.instance_id)
         assert moved is not None
         assert (moved.state, moved.attempt, moved.fault) == (State.BUILDING, 2, None)
+
+
+def test_a_failure_that_is_heard_when_the_guest_runs_after_all_takes_nothing_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late: list[tuple[str, str, int, Report, str]] = []
+    with a_house(tmp_path) as house:
+        report = house.dispatcher.report
+
+        def slow(host: str, instance_id: str, attempt: int, told: Report, call: str = "") -> bool:
+            if isinstance(told, Failed):
+                late.append((host, instance_id, attempt, told, call))
+                raise BusUnavailable("nobody answers")
+            return report(host, instance_id, attempt, told, call)
+
+        monkeypatch.setattr(house.dispatcher, "report", slow)
+        monkeypatch.setattr("injector.compute.manager._PATIENCE", lambda tell, *words: tell(*words))
+        house.driver.step = Step.DISK
+        house.ring()
+        assert len(late) == 1
+        house.driver.step, house.driver.away = None, False
+        house.ring()
+        running = house.record
+        assert running.state is State.ACTIVE
+        assert not report(*late[0])
+        assert house.record == running
