@@ -89,9 +89,15 @@ def exported(order: Order) -> Iterator[Export]:
     with _channel_broken():
         kernel.own_mounts()
         kernel.mount("tmpfs", str(directory), "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=1g,mode=700")
+        kernel.share_mounts(str(directory))
     writable = order.inject is not None
     disk = GuestDisk(Path(order.overlay) if order.overlay else None, Path(order.base), order.base_format)
     with _block_layer(Deadline(order.patience)) as monitor:
+        # The guest's file system is mounted where the block layer is not. When both are killed at once, the last one
+        # in a namespace unmounts what is there: the block layer would write to itself, for ever, and with it wait the
+        # whole host's sync(2).
+        with _channel_broken():
+            kernel.part_mounts()
         commands = graph(disk, writable=writable)[:-1]
         monitor.run(commands)
         node = str(commands[-1][1]["node-name"])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 CLONE_NEWNS = 0x00020000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME = 0x1, 0x2, 0x4, 0x8, 0x400
-_MS_REC, _MS_PRIVATE = 0x4000, 0x40000
+_MS_REC, _MS_PRIVATE, _MS_SLAVE, _MS_SHARED = 0x4000, 1 << 18, 1 << 19, 1 << 20
 _MNT_DETACH = 2
 
 _OPENAT2 = 437  # the same on every architecture
@@ -35,6 +35,17 @@ def own_mounts() -> None:
     """From now on nobody else sees what this thread and its children mount, and it is gone when they are."""
     _checked(_libc().unshare(CLONE_NEWNS), "a mount namespace of its own")
     mount("none", "/", None, _MS_REC | _MS_PRIVATE)
+
+
+def share_mounts(place: str) -> None:
+    """What is mounted below this mount later is seen in the namespaces that are made from this one, too."""
+    mount("none", place, None, _MS_SHARED)
+
+
+def part_mounts() -> None:
+    """This thread goes on in another namespace: it sees what the one it leaves mounts, and is not seen by it."""
+    _checked(_libc().unshare(CLONE_NEWNS), "a mount namespace of its own")
+    mount("none", "/", None, _MS_REC | _MS_SLAVE)
 
 
 def mount(source: str, target: str, kind: str | None, flags: int, data: str = "") -> None:
