@@ -26,11 +26,13 @@ base=${INJECTOR_DEVSTACK:-/var/lib/injector-devstack}
 # shellcheck source=devstack/lib/test-servers.sh
 . "$here/lib/test-servers.sh"
 
-# The daemon has to work for a user of its own too; its tests run it as this one.
-make_user() {
+# The daemon has to work for a user of its own too; its tests run it as these.
+make_users() {
     getent group injector >/dev/null || run groupadd --system injector
     getent passwd injector >/dev/null ||
         run useradd --system --gid injector --groups libvirt --no-create-home --home-dir /nonexistent injector
+    getent passwd injector-test >/dev/null ||
+        run useradd --system --user-group --groups injector,libvirt --no-create-home --home-dir /nonexistent injector-test
 }
 
 make_guests() {
@@ -64,7 +66,7 @@ install -d -m 0711 "$base"
 install -d -m 0755 "$base/etc" "$base/run" "$base/guests"
 install_packages "${host_packages[@]}" "${test_packages[@]}"
 install_servers "${server_packages[@]}"
-make_user
+make_users
 step 'virtual environment' 'see that pip reaches its package index; "rm -rf .venv" starts anew'
 make_venv "$checkout"
 step 'style, types and imports' 'mend what is named above'

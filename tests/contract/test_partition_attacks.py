@@ -213,6 +213,8 @@ SELINUX = {
     "etc/selinux/targeted/contexts/files/file_contexts": b"/a(a+)+$\tsystem_u:object_r:x_t:s0\n",
 }
 SLOW = 2.0
+ENDS_WITHIN = 60.0
+"""A killed worker unmounts before it is gone: on a busy disk that takes its time."""
 
 
 @pytest.fixture
@@ -254,7 +256,7 @@ def test_patterns_that_never_end_are_ended(back_end: str, alone: Callable[[Mappi
         started = time.monotonic()
         with pytest.raises(GuestUnreadable):
             asked.send(errand, disk)
-        assert time.monotonic() - started < SLOW + 5
+        assert time.monotonic() - started < SLOW + ENDS_WITHIN
 
 
 @pytest.mark.parametrize("back_end", DOORS)

@@ -6,7 +6,6 @@ import grp
 import os
 import pwd
 import shutil
-import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -21,14 +20,10 @@ USER = "injector-test"
 
 @pytest.fixture(scope="module")
 def user() -> Iterator[User]:
-    """A user with its own primary group; removed afterwards."""
-    if "injector" not in {group.gr_name for group in grp.getgrall()}:
-        subprocess.run(["groupadd", "--system", "injector"], check=True)
-    if USER not in {entry.pw_name for entry in pwd.getpwall()}:
-        subprocess.run(["useradd", "--system", "--no-create-home", "--groups", "injector,libvirt", USER], check=True)
+    """One with its own primary group, of devstack/test.sh: made here, it would change /etc/passwd under other tests."""
+    assert USER in {entry.pw_name for entry in pwd.getpwall()}, "devstack/test.sh makes it"
     with a_seat_for_anybody() as seat:
         yield User(USER, seat)
-    subprocess.run(["userdel", USER], check=True)
 
 
 def prepare(daemon: Daemon, user: User) -> None:

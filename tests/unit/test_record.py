@@ -166,14 +166,14 @@ def test_a_record_of_a_guest_that_was_not_made_is_not_used_on_the_one_before_it(
     failed = record.taken_by(rebuilt, "h", rebuilt.attempt, Failed(FAULT))
     assert (failed.state, failed.superseded) == (State.ERROR, True)
     with pytest.raises(Conflict, match="rebuilt or deleted"):
-        record.begun(failed, State.REBOOTING_HARD)
-    assert record.begun(failed, State.DELETING).state is State.DELETING
+        record.begun(failed, State.REBOOTING_HARD, NOON)
+    assert record.begun(failed, State.DELETING, NOON).state is State.DELETING
     again = record.rebuilding(failed, Rebuild(an_instance().image), NOON)
     assert not record.taken_by(again, "h", again.attempt, LAUNCHED).superseded
 
 
 def test_a_guest_in_error_that_is_what_the_record_says_may_be_rebooted() -> None:
-    assert record.begun(_with_drive(State.ERROR), State.REBOOTING_HARD).state is State.REBOOTING_HARD
+    assert record.begun(_with_drive(State.ERROR), State.REBOOTING_HARD, NOON).state is State.REBOOTING_HARD
 
 
 @pytest.mark.parametrize("state", [State.STARTING, State.REBOOTING_HARD])
