@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from tests.fuzz.layout import Layout
 from tests.fuzz.overlay import merged, written
 from tests.fuzz.steering import steering
 from tests.hostile_guests import ATTACKS, Attack
+from tests.system import leftovers
 
 DEADLINE = 10.0
 EMULATED = 120.0
@@ -257,6 +259,33 @@ def test_patterns_that_never_end_are_ended(back_end: str, alone: Callable[[Mappi
         with pytest.raises(GuestUnreadable):
             asked.send(errand, disk)
         assert time.monotonic() - started < SLOW + ENDS_WITHIN
+
+
+def test_who_serves_a_disk_does_not_see_what_is_mounted_of_it(
+    alone: Callable[[Mapping[str, bytes]], GuestDisk],
+) -> None:
+    """Killed, it would unmount that, and wait for ever for an answer of its own."""
+    disk = alone(SELINUX)
+    errand = Inject(hostile.ROOT, (hostile.file("/" + "a" * 60 + "!"),), 0)
+    see: set[str] = set()
+    serve: set[str] = set()
+    with door("mounted", disk, SLOW) as asked, ThreadPoolExecutor(1) as thread:
+        sent = thread.submit(asked.send, errand, disk)
+        while not sent.done():
+            for pid in leftovers.descendants(os.getpid()):
+                with suppress(OSError):
+                    name = Path(f"/proc/{pid}/comm").read_text().strip()
+                    lines = Path(f"/proc/{pid}/mounts").read_text().splitlines()
+                    of_the_guest = [line for line in lines if f" {disk.base.parent}/mounted/" in line]
+                    if any(" ext4 " in line for line in of_the_guest):
+                        see.add(name)
+                    elif of_the_guest:
+                        serve.add(name)
+            time.sleep(0.05)
+        with pytest.raises(GuestUnreadable):
+            sent.result()
+    assert see
+    assert "qemu-storage-da" in serve - see
 
 
 @pytest.mark.parametrize("back_end", DOORS)
