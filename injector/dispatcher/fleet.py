@@ -145,7 +145,7 @@ class Fleet:
         for _ in range(_CLAIM_ATTEMPTS):
             try:
                 move = self._placement.elsewhere(instance, without)
-                after = self._store.change(instance.id, lambda seen, to=move: decide(seen, to))  # type: ignore[misc]
+                after = self._store.change(instance.id, _to(move, decide))
             except (NoHost, Undeliverable, GuestError, Conflict) as error:
                 LOG.warning("instance %s: %s, and it cannot go elsewhere: %s", instance.id, why, error)
                 return False
@@ -158,3 +158,7 @@ class Fleet:
             self._bell.ring(after)
             return True
         return False
+
+
+def _to(move: record.Move, decide: Callable[[Instance, record.Move], Instance]) -> Callable[[Instance], Instance]:
+    return lambda seen: decide(seen, move)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from operator import lt
 from pathlib import Path
 from typing import Any
@@ -135,14 +136,16 @@ def test_cut_connections_cost_the_calls_that_were_on_them_at_most(open_bus: Open
                 continue
             answered[caller] += 1
 
+    def more_than(before: list[int]) -> bool:
+        return all(map(lt, before, answered))
+
     with open_bus() as station, open_bus() as other, ThreadPoolExecutor(4) as callers:
         station.serve("topic", "one", Plain())
         calling = [callers.submit(keep_calling, other, caller) for caller in range(4)]
         try:
             for _ in range(2):
                 eventually(lambda: broker.cut() >= 3, 30)
-                before = list(answered)
-                eventually(lambda before=before: all(map(lt, before, answered)), 60)  # type: ignore[misc]
+                eventually(partial(more_than, list(answered)), 60)
         finally:
             over.set()
         for each in calling:

@@ -23,7 +23,7 @@ class OldDispatcher:
     """One of version 1.0 on the bus: it takes the arguments of then, and no others."""
 
     version = "1.0"
-    methods = ("act", "report", "host_report")
+    methods = ("act", "set_metadata", "report", "host_report")
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -32,6 +32,10 @@ class OldDispatcher:
         self.asked.append(f"{state} {instance_id}")
         packed = builders.an_instance(state=State(state))
         return {"type": "Instance", "version": 1, "data": _as_then(packed)}
+
+    def set_metadata(self, instance_id: str, metadata: dict[str, str]) -> dict[str, Any]:
+        self.asked.append(f"{metadata} of {instance_id}")
+        return {"type": "Instance", "version": 1, "data": _as_then(builders.an_instance(metadata=metadata))}
 
     def report(self, host: str, instance_id: str, attempt: int, report: dict[str, Any]) -> bool:
         self.asked.append(f"{report['type']} of {host}, attempt {attempt}")
@@ -43,7 +47,7 @@ class OldDispatcher:
 
 def _as_then(instance: Any) -> dict[str, Any]:
     data: dict[str, Any] = wire.pack(instance)["data"]
-    return {name: value for name, value in data.items() if name not in ("allowed", "launched", "calls")}
+    return {name: value for name, value in data.items() if name not in ("allowed", "launched", "calls", "asked_zone")}
 
 
 @pytest.fixture
@@ -58,10 +62,11 @@ def test_one_that_is_held_back_speaks_to_an_older_dispatcher(bus: Bus) -> None:
     bus.serve(TOPIC, "old", old)
     client = DispatcherClient(bus, "1.0")
     assert client.act(CONTEXT, "one", State.STOPPING).state is State.STOPPING
+    assert client.set_metadata(CONTEXT, "one", {"a": "1"}, before={}).metadata == {"a": "1"}
     assert client.report("h", "one", 1, builders.a_settlement())
     assert not client.host_alive("h")  # so the whole report follows
     client.host_report(builders.some_host_facts(name="h"))
-    assert old.asked == ["stopping one", "Settled of h, attempt 1", "host h"]
+    assert old.asked == ["stopping one", "{'a': '1'} of one", "Settled of h, attempt 1", "host h"]
 
 
 def test_what_came_later_is_refused_without_asking(bus: Bus) -> None:

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -223,10 +224,14 @@ def test_who_listens_hears_again_after_a_restart_of_libvirtd(
     hearing: Hearing, proxy: Proxy, host: Host, directory: Path
 ) -> None:
     """Without anybody asking it anything, however often."""
+
+    def missed(times: int) -> bool:
+        return hearing.missed == times
+
     assert hears(hearing, host, directory)
     for times in (1, 2, 3):
         proxy.hang_up()
-        wait_until(lambda times=times: hearing.missed == times)  # type: ignore[misc]
+        wait_until(partial(missed, times))
         assert hears(hearing, host, directory)
     assert hearing.missed == 3
 
