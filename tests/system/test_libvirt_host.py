@@ -79,15 +79,19 @@ class Proxy:
                 sink.sendall(content)
 
     def hang_up(self) -> None:
-        for pair in self._pairs:
+        # Whoever is hung up upon may be back before this is over: his new connection stays.
+        pairs, self._pairs = self._pairs, []
+        for pair in pairs:
             for one in pair:
                 one.shutdown(socket.SHUT_RDWR)
-        self._pairs.clear()
 
     def close(self) -> None:
         self.frozen.clear()
-        self.hang_up()
+        # First, and by a shutdown, which ends an accept that is under way.
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self.hang_up()
 
 
 @pytest.fixture
